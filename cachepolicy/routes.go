@@ -1,0 +1,3 @@
+package cachepolicy
+
+type compiled struct{}
