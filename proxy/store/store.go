@@ -127,3 +127,13 @@ type PurgeLog interface {
 	// the lag limit. It makes no I/O.
 	Lost(now time.Time) bool
 }
+
+// Tier names where an entry was found.
+type Tier uint8
+
+// The tiers.
+const (
+	NoTier Tier = iota
+	Memory
+	Redis
+)

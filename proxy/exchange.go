@@ -1,0 +1,59 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"umbral/cachepolicy"
+	"umbral/proxy/store"
+	"umbral/sessions"
+)
+
+// Exchange is the one record of a request in flight: what the chain has
+// learned so far, and what access will say of it. It belongs to the goroutine
+// that serves the request; a background fetch gets a copy of what it needs.
+type Exchange struct {
+	// Start is when the request's header section had been read.
+	Start time.Time
+	// ID is X-Request-Id: a trusted proxy's, else made here.
+	ID string
+	R  *http.Request
+
+	// What the front door found out.
+	Client      netip.Addr // the visitor's address, through trusted proxies
+	Secure      bool       // the visitor's scheme is https (SESSIONS.md §8)
+	TrustedPeer bool       // the connection comes from TRUSTED_PROXIES
+	Ambiguous   bool       // two programs could read the path differently
+	Upgrade     bool       // a websocket handshake
+
+	// Route is the rule that matches, never nil once past the front door.
+	Route *Route
+	// Visitor is who asks, never nil once past sessions.
+	Visitor *sessions.Visitor
+	// Ask is the request as the policy sees it.
+	Ask cachepolicy.Request
+	// Status is what Cache-Status, log, metrics, explain and dashboard say.
+	Status cachepolicy.Status
+	// Tier says where a hit came from.
+	Tier store.Tier
+
+	// pos is where the purge log stood before anything was looked up.
+	pos store.Position
+	// plan is what fetch is to do with the request that goes up.
+	plan plan
+}
+
+type exchangeKey struct{}
+
+// withExchange attaches x to the request that goes through ReverseProxy.
+func withExchange(r *http.Request, x *Exchange) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+}
+
+// exchangeOf returns what withExchange attached.
+func exchangeOf(r *http.Request) *Exchange {
+	x, _ := r.Context().Value(exchangeKey{}).(*Exchange)
+	return x
+}
