@@ -282,7 +282,7 @@ func (p *Proxy) pass(w http.ResponseWriter, x *Exchange, why cachepolicy.Reason)
 	}
 	x.Ask.Identity = x.Visitor.Identity()
 	x.plan = plan{mode: pass, access: sessions.AccessFull}
-	p.up.ServeHTTP(w, withExchange(x.R, x))
+	p.askApp(w, x)
 }
 
 // alone asks the app for this visitor only; the answer is still judged, so
@@ -310,7 +310,7 @@ func (p *Proxy) forward(w http.ResponseWriter, x *Exchange, pl plan) {
 		}
 	}
 	x.plan = pl
-	p.up.ServeHTTP(w, withExchange(x.R, x))
+	p.askApp(w, x)
 }
 
 // fwdFor is RFC 9211 §2.2's reason to go forward.

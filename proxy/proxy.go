@@ -155,31 +155,58 @@ func (p *Proxy) recorded(next handler) handler {
 func (p *Proxy) admitted(next handler) handler {
 	return func(w http.ResponseWriter, x *Exchange) {
 		if no := p.front.Admit(x); no != nil {
-			p.refuse(w, x, no)
+			p.deny(w, x, no)
 			return
 		}
 		r := x.R
-		ask := &x.Ask
-		ask.Method, ask.Host, ask.Header = r.Method, r.Host, r.Header
-		ask.Scheme = "http"
-		if x.Secure {
-			ask.Scheme = "https"
-		}
-		ask.Path, ask.Query = r.URL.EscapedPath(), r.URL.RawQuery
-		ask.Trusted = x.TrustedPeer
-		x.Route = p.Rules().Match(r.Method, r.Host, ask.Path)
-		x.Visitor = p.sessions.Visit(r.Context(), r, sessions.Arrival{IP: x.Client, Secure: x.Secure, Now: x.Start})
+		x.Route = p.Rules().Match(r.Method, x.Ask.Host, x.Ask.Path)
 		if no := p.front.AllowMethod(x); no != nil {
-			p.refuse(w, x, no)
+			p.deny(w, x, no)
 			return
 		}
+		p.front.Guard(w, x)
 		x.pos = p.log.Position()
-		if ask.Path == sessions.LogoutPath {
+		x.Visitor = p.sessions.Visit(r.Context(), r)
+		if x.Ask.Path == sessions.LogoutPath {
+			x.Status.Fwd, x.Status.Detail = cachepolicy.FwdNone, cachepolicy.EdgeAnswer
+			p.finish(w.Header(), x)
 			p.sessions.ServeLogout(w, r, x.Visitor)
 			return
 		}
 		next(w, x)
 	}
+}
+
+// limited holds a route's rate limit.
+func (p *Proxy) limited(next handler) handler {
+	return func(w http.ResponseWriter, x *Exchange) {
+		if x.Route.Limit != nil {
+			if x.Route.Limit.By != ByIP && x.Visitor.Resolve(x.R.Context()) == nil {
+				x.Ask.Identity = x.Visitor.Identity()
+			}
+			a := p.limiter.Allow(x.R.Context(), x)
+			x.Ask.Identity = cachepolicy.Identity{}
+			a.Fields(w.Header())
+			if no := a.Refusal(); no != nil {
+				p.deny(w, x, no)
+				return
+			}
+		}
+		next(w, x)
+	}
+}
+
+// fail answers for an error; what it says goes to the log alone.
+func (p *Proxy) fail(w http.ResponseWriter, x *Exchange, err error) { p.deny(w, x, RefusalFor(err)) }
+
+// deny answers with the edge's own plain page.
+func (p *Proxy) deny(w http.ResponseWriter, x *Exchange, no *Refusal) {
+	x.Status.Hit, x.Status.Stored, x.Status.HasTTL = false, false, false
+	if no.Reason != cachepolicy.None {
+		x.Status.Detail = no.Reason
+	}
+	p.finish(w.Header(), x)
+	no.Write(w, x.R)
 }
 
 // rewrite makes the request that goes up: without the conditions of a visitor

@@ -16,7 +16,6 @@ import (
 
 	"umbral/cachepolicy"
 	"umbral/proxy/store"
-	"umbral/sessions"
 )
 
 // served is what can be worked out once for a copy in memory, so that a hit
@@ -155,7 +154,7 @@ func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age 
 		w.WriteHeader(status)
 		return
 	case status == http.StatusPreconditionFailed:
-		p.refuseStatus(w, x, status)
+		bare(w, status)
 		return
 	}
 	if _, ranged := x.R.Header["Range"]; ranged || e.Response.Part != nil {
@@ -184,7 +183,7 @@ func (p *Proxy) respondRange(w http.ResponseWriter, x *Exchange, e *store.Entry,
 	switch {
 	case status == http.StatusRequestedRangeNotSatisfiable:
 		h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
-		p.refuseStatus(w, x, status)
+		bare(w, status)
 		return true
 	case status != http.StatusPartialContent:
 		return false
@@ -216,6 +215,15 @@ func (p *Proxy) respondRange(w http.ResponseWriter, x *Exchange, e *store.Entry,
 		_, _ = w.Write(b.Bytes())
 	}
 	return true
+}
+
+// bare answers with a status and no content.
+func bare(w http.ResponseWriter, status int) {
+	h := w.Header()
+	delete(h, "Content-Encoding")
+	delete(h, "Content-Type")
+	h["Content-Length"] = []string{"0"}
+	w.WriteHeader(status)
 }
 
 func contentRange(sp cachepolicy.Span, size int64) string {
@@ -253,5 +261,3 @@ func addField(lines []string, name string) []string {
 	}
 	return append(lines[:len(lines):len(lines)], name)
 }
-
-var _ = sessions.AccessPublic
