@@ -132,6 +132,9 @@ func (s *Stored) age(now time.Time) time.Duration {
 	return s.InitialAge + max(0, now.Sub(s.ResponseTime))
 }
 
+// Age is current_age at now, for the Age field.
+func (s *Stored) Age(now time.Time) time.Duration { return s.age(now) }
+
 // validators reports whether a validation of s can succeed.
 func (s *Stored) validators() bool { return s.ETag != "" || !s.LastModified.IsZero() }
 

@@ -54,6 +54,8 @@ const (
 	SessionsDown
 	Overloaded
 	RateLimited
+	EdgeAnswer     // the edge answers this address itself
+	SessionRenewal // the app is asked so that its sliding session goes on
 	numReasons
 )
 
@@ -69,6 +71,7 @@ var reasonNames = [numReasons]string{
 	Truncated: "truncated", PartialContent: "partial-content", NotUnderstood: "not-understood", UnknownCoding: "unknown-coding",
 	ControlFields: "control-fields", AppUnreachable: "app-unreachable", AppError: "app-error", AppTimeout: "app-timeout",
 	BadAnswer: "bad-answer", SessionsDown: "sessions-down", Overloaded: "overloaded", RateLimited: "rate-limited",
+	EdgeAnswer: "edge-answer", SessionRenewal: "session-renewal",
 }
 
 // String is the reason's name, a token: the value of detail= and of labels.

@@ -126,7 +126,7 @@ func (p *Proxy) bypass(x *Exchange) cachepolicy.Reason {
 		return cachepolicy.RouteOff
 	case x.R.Method != http.MethodGet && x.R.Method != http.MethodHead:
 		return cachepolicy.UncacheableMethod
-	case x.R.ContentLength != 0 || len(x.R.TransferEncoding) > 0:
+	case x.R.ContentLength != 0:
 		return cachepolicy.BodyOnGet
 	}
 	return x.Route.Bypass(&x.Ask)
@@ -226,15 +226,13 @@ func (p *Proxy) alive(f found, e *store.Entry) found {
 // judge is the policy's decision on what was found.
 func (p *Proxy) judge(x *Exchange, f found, now time.Time) cachepolicy.Decision {
 	if f.entry == nil {
-		d := cachepolicy.Decision{Reason: f.reason}
-		if x.Route.OnlyIfCached(&x.Ask) {
-			d.Verdict = cachepolicy.GatewayTimeout
+		d := x.Route.Reuse(&x.Ask, cachepolicy.Candidate{}, now)
+		if d.Verdict == cachepolicy.Forward {
+			d.Reason = f.reason
 		}
 		return d
 	}
-	d := x.Route.Reuse(&x.Ask, cachepolicy.Candidate{
-		Stored: f.entry.Response, SoftPurged: f.soft, LogLost: p.log.Lost(now),
-	}, now)
+	d := x.Route.Reuse(&x.Ask, p.candidate(f, now), now)
 	if d.Verdict == cachepolicy.Validate && !f.entry.Response.ResponseTime.Before(x.Start) && f.entry.Response.Lifetime.NoCache && !f.soft {
 		// Validated after this request arrived: by a flight that it waited for.
 		d.Verdict = cachepolicy.Serve
@@ -245,11 +243,20 @@ func (p *Proxy) judge(x *Exchange, f found, now time.Time) cachepolicy.Decision 
 	return d
 }
 
+// candidate is what was found, with the purge log's word on it.
+func (p *Proxy) candidate(f found, now time.Time) cachepolicy.Candidate {
+	return cachepolicy.Candidate{Stored: f.entry.Response, SoftPurged: f.soft, LogLost: p.log.Lost(now)}
+}
+
 // settleFromStore answers without the app where the decision allows.
 func (p *Proxy) settleFromStore(w http.ResponseWriter, x *Exchange, f found, d cachepolicy.Decision) bool {
 	switch d.Verdict {
 	case cachepolicy.Serve, cachepolicy.ServeStale:
 		x.Status.Hit = true
+		x.Tier = store.TierMemory
+		if f.entry.Hits.Add(1) == 1 && f.entry.FromRedis {
+			x.Tier = store.TierRedis
+		}
 		x.Status.TTL, x.Status.HasTTL = d.TTL, true
 		x.Status.Detail = d.Reason
 		if d.Refresh && (d.Verdict == cachepolicy.ServeStale || f.entry.Hits.Load() >= popular) {
@@ -281,6 +288,7 @@ func (p *Proxy) pass(w http.ResponseWriter, x *Exchange, why cachepolicy.Reason)
 		return
 	}
 	x.Ask.Identity = x.Visitor.Identity()
+	x.Visitor = x.Visitor.Own(x.R.Context(), x.Client.String())
 	x.plan = plan{mode: pass, access: sessions.AccessFull}
 	p.askApp(w, x)
 }
@@ -309,6 +317,7 @@ func (p *Proxy) forward(w http.ResponseWriter, x *Exchange, pl plan) {
 			pl.flight.end(scattered)
 		}
 	}
+	x.Visitor = x.Visitor.Own(x.R.Context(), x.Client.String())
 	x.plan = pl
 	p.askApp(w, x)
 }

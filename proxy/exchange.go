@@ -55,7 +55,7 @@ func withExchange(r *http.Request, x *Exchange) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 }
 
-// ask sends the exchange's request through ReverseProxy.
+// askApp sends the exchange's request through ReverseProxy.
 func (p *Proxy) askApp(w http.ResponseWriter, x *Exchange) {
 	r := withExchange(x.R, x)
 	if x.Visitor.Done() != nil {

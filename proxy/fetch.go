@@ -2,10 +2,15 @@ package proxy
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
+
+	"go.uber.org/zap"
 
 	"umbral/cachepolicy"
 	"umbral/proxy/store"
@@ -43,9 +48,11 @@ func (t transport) RoundTrip(out *http.Request) (*http.Response, error) {
 		return t.p.direct(x, out)
 	}
 	f := t.p.newFetch(x, out)
+	began := t.p.now()
 	go f.run()
 	select {
 	case a := <-f.ready:
+		x.rec.Upstream = t.p.now().Sub(began)
 		x.Status = a.status
 		switch {
 		case a.entry != nil:
@@ -70,13 +77,17 @@ func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r := policyResponse(resp, began, p.now())
+	x.rec.Upstream = r.ResponseTime.Sub(began)
 	control := x.controlled()
 	if _, err := x.Visitor.Absorb(context.WithoutCancel(out.Context()), out, resp, control); err != nil {
 		resp.Body.Close()
 		return nil, err
 	}
-	if err := p.invalidate(context.WithoutCancel(out.Context()), x, r); err != nil {
-		p.stateLog.Warn("purge after an unsafe request failed", err)
+	p.invalidate(context.WithoutCancel(out.Context()), x, r)
+	if out.Method == http.MethodPost {
+		if err := p.keepPost(x, resp, r); err != nil {
+			return nil, err
+		}
 	}
 	if out.Method == http.MethodHead {
 		p.headAnswer(x, r)
@@ -84,6 +95,31 @@ func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
 	x.Status.FwdStatus = resp.StatusCode
 	x.Route.PresentLive(&x.Ask, r)
 	return resp, nil
+}
+
+// keepPost stores the answer to a POST that is the representation of its own
+// address (RFC 9110 §9.3.3), for later GETs.
+func (p *Proxy) keepPost(x *Exchange, resp *http.Response, r *cachepolicy.Response) error {
+	if x.Ambiguous || r.Length < 0 || r.Length > wholeFirst || len(resp.Header["Content-Location"]) == 0 {
+		return nil
+	}
+	ask := x.Ask
+	ask.Cookie = x.Visitor.CookieLine(ask.Path, nil)
+	s, reason := x.Route.Storable(&ask, r)
+	if reason != cachepolicy.None {
+		return nil
+	}
+	body, err := newCapture(resp.Body, wholeFirst, r.Length).fill()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBadAnswer, err)
+	}
+	resp.Body = wholeBody(body)
+	key := x.Route.Key(&ask)
+	e := &store.Entry{Key: key, Response: s, Body: body, URL: x.Route.URL(&ask), Position: p.log.Position(), Keep: s.Keep(p.now())}
+	madeTag(s, body)
+	p.putVariant(context.WithoutCancel(x.R.Context()), x.Route, &ask, found{primary: key, key: key}, e)
+	x.Status.Stored = true
+	return nil
 }
 
 // controlled says whether the app's session control is obeyed here.
@@ -102,7 +138,7 @@ func (p *Proxy) headAnswer(x *Exchange, r *cachepolicy.Response) {
 		_ = p.store.Delete(ctx, e.Key)
 		return
 	}
-	p.put(ctx, e.Freshened(fresh, x.pos))
+	p.renew(ctx, e, fresh, x.pos)
 }
 
 // fetch is one request to the app on behalf of the store. It runs in a
@@ -122,6 +158,9 @@ type fetch struct {
 	cancel context.CancelFunc
 	ready  chan answer // one answer, buffered
 	given  bool
+	// completes: the request was made to ask for the rest of a stored part,
+	// which the visitor knows nothing of.
+	completes bool
 }
 
 // newFetch takes over what the fetch needs of the exchange, which the visitor
@@ -164,6 +203,7 @@ func (f *fetch) end(how outcome) {
 
 func (f *fetch) run() {
 	defer f.end(scattered)
+	defer f.recovered()
 	ctx := f.req.Context()
 	release := f.lease(ctx)
 	if f.given {
@@ -178,6 +218,18 @@ func (f *fetch) run() {
 	}
 }
 
+// recovered turns a panic, which here would end the edge and not just the
+// request, into an answer.
+func (f *fetch) recovered() {
+	if fault := recover(); fault != nil {
+		f.p.logger.Error("a fetch panicked", zap.Any("panic", fault), zap.Stack("stack"))
+		f.cancel()
+		if !f.given {
+			f.give(answer{err: ErrBadAnswer})
+		}
+	}
+}
+
 // lease makes this fetch the only one among all edges. Where another edge has
 // it, it waits for that edge's word, looks again, and answers from what it
 // finds, if that will do. It returns how to give the lease back.
@@ -186,14 +238,16 @@ func (f *fetch) lease(ctx context.Context) (release func(stored bool)) {
 	if f.plan.mode != lead {
 		return none
 	}
-	l, err := f.p.leases.Acquire(ctx, f.plan.found.key, f.p.deadline)
-	if err != nil {
+	l, held, err := f.p.leases.Acquire(ctx, f.plan.found.key, f.p.deadline)
+	switch {
+	case err != nil:
 		return none
+	case held:
+		return l.Release
 	}
-	if l.Held() {
-		return func(stored bool) { go l.Release(stored) }
-	}
-	if !l.Wait(ctx, f.p.deadline) {
+	wait, cancel := context.WithTimeout(ctx, f.p.deadline)
+	defer cancel()
+	if how, err := f.p.leases.Wait(wait, f.plan.found.key); err != nil || how == store.Uncacheable {
 		return none
 	}
 	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary)
@@ -201,7 +255,7 @@ func (f *fetch) lease(ctx context.Context) (release func(stored bool)) {
 		return none
 	}
 	now := f.p.now()
-	d := f.route.Reuse(&f.ask, cachepolicy.Candidate{Stored: found.entry.Response, SoftPurged: found.soft, LogLost: f.p.log.Lost(now)}, now)
+	d := f.route.Reuse(&f.ask, f.p.candidate(found, now), now)
 	if d.Verdict == cachepolicy.Serve {
 		f.status.Collapsed = true
 		f.give(answer{entry: found.entry})
@@ -212,9 +266,7 @@ func (f *fetch) lease(ctx context.Context) (release func(stored bool)) {
 // perform asks the app once, or twice where the first answer says that it must
 // be asked differently, and reports whether something was stored.
 func (f *fetch) perform(ctx context.Context) bool {
-	if f.plan.validate {
-		f.route.SetValidators(f.req.Header, f.plan.found.entry.Response, nil)
-	}
+	f.condition()
 	for {
 		began := f.p.now()
 		resp, err := f.p.origin.RoundTrip(f.req)
@@ -223,31 +275,75 @@ func (f *fetch) perform(ctx context.Context) bool {
 			return false
 		}
 		r := policyResponse(resp, began, f.p.now())
-		if r.Status == http.StatusNotModified && f.plan.validate {
-			resp.Body.Close()
-			if f.notModified(ctx, r) {
-				return true
-			}
-			f.plain() // this 304 is about something else: ask for the whole
-			continue
-		}
-		if r.Status >= 500 && f.serveStale(cachepolicy.ServerError, r.Status) {
-			resp.Body.Close()
-			return false
-		}
+		r.IfNoneMatch = f.req.Header.Get("If-None-Match")
 		if f.personal(resp) {
 			resp.Body.Close()
 			f.end(scattered)
 			f.asSelf()
 			continue
 		}
-		return f.answered(ctx, resp, r)
+		if err := f.absorb(ctx, resp, r); err != nil {
+			resp.Body.Close()
+			f.cancel()
+			f.give(answer{err: err})
+			return false
+		}
+		switch {
+		case r.Status == http.StatusNotModified && f.plan.validate:
+			resp.Body.Close()
+			if f.notModified(ctx, r) {
+				return true
+			}
+			f.plain() // this 304 is about something else: ask for the whole
+		case r.Status >= 500 && f.serveStale(cachepolicy.ServerError, r.Status):
+			resp.Body.Close()
+			f.cancel()
+			return false
+		default:
+			return f.answered(ctx, resp, r)
+		}
 	}
 }
+
+// condition puts the stored validators on the request, or asks for what a
+// stored part lacks (RFC 9111 §3.4, §4.3.1).
+func (f *fetch) condition() {
+	e := f.plan.found.entry
+	switch {
+	case f.plan.validate:
+		f.req = f.req.Clone(f.req.Context())
+		f.route.SetValidators(f.req.Header, e.Response, nil)
+	case e != nil && len(f.ask.Header["Range"]) == 0:
+		if span, ifRange, ok := e.Response.Missing(); ok {
+			f.req = f.req.Clone(f.req.Context())
+			f.req.Header["Range"], f.req.Header["If-Range"] = []string{span}, []string{ifRange}
+			f.ask.Header = f.ask.Header.Clone()
+			f.ask.Header["Range"] = []string{span}
+			f.completes = true
+		}
+	}
+}
+
+// absorb takes the answer's cookies into the visitor's jar. A fetch that
+// nobody waits for may not change it: no Set-Cookie of ours could follow.
+func (f *fetch) absorb(ctx context.Context, resp *http.Response, r *cachepolicy.Response) error {
+	if f.plan.background && f.visitor.WouldChange(resp) {
+		return errBackground
+	}
+	setsCookie := len(resp.Header["Set-Cookie"]) > 0
+	changed, err := f.visitor.Absorb(ctx, f.req, resp, f.control)
+	r.CookieChange = changed || setsCookie && f.route.Rule.Scope == cachepolicy.Public
+	return err
+}
+
+// errBackground says that a background fetch met an answer for its visitor
+// alone.
+var errBackground = errors.New("proxy: a background answer would change the jar")
 
 // plain takes the validators off the request.
 func (f *fetch) plain() {
 	f.plan.validate = false
+	f.req = f.req.Clone(f.req.Context()) // the transport may still hold the header
 	dropConditions(f.req.Header)
 }
 
@@ -264,7 +360,7 @@ func (f *fetch) failed(err error) {
 // allow it after such a failure (RFC 5861 §4, RFC 9111 §4.2.4).
 func (f *fetch) serveStale(why cachepolicy.Failure, status int) bool {
 	e := f.plan.found.entry
-	if e == nil || f.plan.found.soft && f.p.log.Lost(f.p.now()) || !f.route.StaleOnError(e.Response, why, f.p.now()) {
+	if e == nil || !f.route.StaleOnError(e.Response, why, f.p.now()) {
 		return false
 	}
 	f.status.FwdStatus = status
@@ -283,11 +379,9 @@ func (f *fetch) notModified(ctx context.Context, r *cachepolicy.Response) bool {
 	if !ok {
 		return false
 	}
-	renewed := e.Freshened(fresh, f.pos)
-	renewed.Keep = fresh.Keep()
-	f.p.put(ctx, renewed)
+	renewed := f.p.renew(ctx, e, fresh, f.pos)
 	f.status.FwdStatus = http.StatusNotModified
-	f.status.Stored = true
+	f.status.Stored = fresh.Unkept == cachepolicy.None
 	f.give(answer{entry: renewed})
 	f.cancel()
 	return true
@@ -311,15 +405,6 @@ func (f *fetch) asSelf() {
 // answered judges a whole answer, hands it to the visitor, and stores it if
 // it may be stored.
 func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolicy.Response) bool {
-	setsCookie := len(resp.Header["Set-Cookie"]) > 0
-	changed, err := f.visitor.Absorb(ctx, f.req, resp, f.control)
-	if err != nil {
-		resp.Body.Close()
-		f.cancel()
-		f.give(answer{err: err})
-		return false
-	}
-	r.CookieChange = changed || setsCookie && f.ask.Identity.Auth == cachepolicy.Anonymous && f.route.Rule.Scope == cachepolicy.Public
 	stored, reason := f.storable(r)
 	f.status.FwdStatus = 0
 	if stored == nil {
@@ -327,11 +412,14 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 		f.passOn(resp, r)
 		return false
 	}
+	if f.completes && r.Status != http.StatusPartialContent && r.Status != http.StatusOK {
+		f.completes = false
+	}
 	e := f.entry(stored)
 	c := newCapture(&cancelBody{ReadCloser: resp.Body, cancel: f.cancel}, f.route.Rule.MaxObject, r.Length)
 	f.status.Stored = true
 	f.status.TTL, f.status.HasTTL = stored.Lifetime.Fresh-stored.InitialAge, true
-	if streams := r.Length < 0 || r.Length > wholeFirst; streams {
+	if streams := r.Length < 0 || r.Length > wholeFirst; streams && stored.Part == nil {
 		f.route.PresentLive(&f.ask, r)
 		resp.Body = c.reader()
 		f.give(answer{resp: resp})
@@ -348,11 +436,41 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 		return false
 	}
 	e.Body = body
+	f.combine(e)
+	madeTag(e.Response, e.Body)
+	if part := e.Response.Part; part != nil && part.Len() != int64(len(e.Body)) {
+		f.failed(ErrBadAnswer)
+		return false
+	}
 	f.p.putVariant(ctx, f.route, &f.ask, f.plan.found, e)
-	if !f.given {
+	f.p.refused.remove(f.plan.found.primary)
+	switch {
+	case f.given:
+	case f.completes && e.Response.Part != nil:
+		f.failed(ErrBadAnswer) // the visitor asked for the whole, and this is none
+	default:
 		f.give(answer{entry: e})
 	}
 	return true
+}
+
+// combine puts a part and a stored part of the same representation together
+// (RFC 9111 §3.4).
+func (f *fetch) combine(e *store.Entry) {
+	old := f.plan.found.entry
+	if old == nil || e.Response.Part == nil {
+		return
+	}
+	whole, ok := cachepolicy.Combine(old.Response, e.Response)
+	if !ok {
+		return
+	}
+	first, second := old.Response.Part, e.Response.Part
+	from := min(first.First, second.First)
+	body := make([]byte, max(first.Last, second.Last)-from+1)
+	copy(body[first.First-from:], old.Body)
+	copy(body[second.First-from:], e.Body)
+	e.Response, e.Body = whole, body
 }
 
 // storable asks the policy, and knows what only the fetch knows.
@@ -393,12 +511,37 @@ func (f *fetch) entry(s *cachepolicy.Stored) *store.Entry {
 		Response: s,
 		URL:      f.route.URL(&f.ask),
 		Position: f.pos,
-		Keep:     s.Keep(),
+		Keep:     s.Keep(f.p.now()),
 	}
 	if s.Scope != cachepolicy.Public {
 		e.Session, e.User = f.ask.Identity.Session, f.ask.Identity.User
 	}
 	return e
+}
+
+// madeTag gives a whole 200 for which the app sent no validator one of its
+// own: the content's digest (RFC 9110 §8.8.3).
+func madeTag(s *cachepolicy.Stored, body []byte) {
+	if s.Status != http.StatusOK || s.Part != nil || !s.LastModified.IsZero() || len(s.Header["Etag"]) > 0 {
+		return
+	}
+	sum := sha256.Sum256(body)
+	s.Header["Etag"] = []string{`"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`}
+}
+
+// renew keeps what a validation has made of e, or forgets it where that may
+// not be stored any more.
+func (p *Proxy) renew(ctx context.Context, e *store.Entry, fresh *cachepolicy.Stored, pos store.Position) *store.Entry {
+	renewed := &store.Entry{
+		Key: e.Key, Response: fresh, Body: e.Body, URL: e.URL, Session: e.Session, User: e.User,
+		Position: pos, Keep: fresh.Keep(p.now()),
+	}
+	if fresh.Unkept != cachepolicy.None {
+		_ = p.store.Delete(ctx, e.Key)
+		return renewed
+	}
+	p.put(ctx, renewed)
+	return renewed
 }
 
 // put keeps e; that the store is out of reach is no concern of the visitor's.

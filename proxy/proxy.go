@@ -24,10 +24,15 @@ import (
 	"umbral/sessions"
 )
 
+// handler is a link of the chain. It must answer on w.
+type handler func(w http.ResponseWriter, x *Exchange)
+
 // Leases make one fetch out of those of several edges.
 type Leases interface {
 	// Acquire tries to become the only fetcher of key, for ttl at most.
-	Acquire(ctx context.Context, key cachepolicy.Key, ttl time.Duration) (*store.Lease, error)
+	Acquire(ctx context.Context, key cachepolicy.Key, ttl time.Duration) (l *store.Lease, held bool, err error)
+	// Wait waits for the holder's word, or for ctx.
+	Wait(ctx context.Context, key cachepolicy.Key) (store.Outcome, error)
 }
 
 // Options set up a Proxy. All fields without a default named are required.
@@ -71,6 +76,7 @@ type Proxy struct {
 	now      func() time.Time
 	deadline time.Duration
 
+	trouble     once
 	encoded     atomic.Int64
 	encodedMost int64
 }
@@ -81,9 +87,15 @@ type Rules struct {
 	byID   []*Route
 }
 
+// Extra is what holds on a route besides its policy.
+type Extra struct {
+	Limit   *Limit
+	Methods []string
+}
+
 // NewRules pairs each route's policy with what else holds on it; extra is
 // indexed like the rules that routes was made from.
-func NewRules(routes *cachepolicy.Routes, extra []Route) *Rules {
+func NewRules(routes *cachepolicy.Routes, extra []Extra) *Rules {
 	rs := &Rules{routes: routes}
 	for i, p := range routes.All() {
 		r := &Route{Policy: p}
@@ -145,6 +157,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *Proxy) recorded(next handler) handler {
 	return func(w http.ResponseWriter, x *Exchange) {
 		rec := p.access.Begin(w, x)
+		x.rec = rec
 		defer p.access.End(rec, x)
 		next(rec, x)
 	}
@@ -168,8 +181,8 @@ func (p *Proxy) admitted(next handler) handler {
 		x.pos = p.log.Position()
 		x.Visitor = p.sessions.Visit(r.Context(), r)
 		if x.Ask.Path == sessions.LogoutPath {
-			x.Status.Fwd, x.Status.Detail = cachepolicy.FwdNone, cachepolicy.EdgeAnswer
-			p.finish(w.Header(), x)
+			x.Status.Detail = cachepolicy.EdgeAnswer
+			label(w.Header(), x)
 			p.sessions.ServeLogout(w, r, x.Visitor)
 			return
 		}
@@ -180,6 +193,11 @@ func (p *Proxy) admitted(next handler) handler {
 // limited holds a route's rate limit.
 func (p *Proxy) limited(next handler) handler {
 	return func(w http.ResponseWriter, x *Exchange) {
+		if err := p.limiter.Enter(); err != nil {
+			p.fail(w, x, err)
+			return
+		}
+		defer p.limiter.Leave()
 		if x.Route.Limit != nil {
 			if x.Route.Limit.By != ByIP && x.Visitor.Resolve(x.R.Context()) == nil {
 				x.Ask.Identity = x.Visitor.Identity()
@@ -223,8 +241,8 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 func (p *Proxy) outgoing(out *http.Request, x *Exchange) {
 	h := out.Header
 	if x.plan.mode != pass {
-		keepRange := x.Route.KeepsRange() && x.plan.found.entry == nil
-		if !keepRange {
+		if e := x.plan.found.entry; x.Route.Rule.TTL != cachepolicy.AppTTL || e != nil && e.Response.Part == nil {
+			// Only under the pure RFC may an answer be a part.
 			delete(h, "Range")
 			delete(h, "If-Range")
 		}
@@ -234,13 +252,18 @@ func (p *Proxy) outgoing(out *http.Request, x *Exchange) {
 			delete(h, "Cache-Control")
 			delete(h, "Pragma")
 		}
-		if ae := x.Route.AcceptEncoding(); ae != "" {
-			h["Accept-Encoding"] = []string{ae}
+		h["Accept-Encoding"] = identityOnly
+		if x.Route.Rule.Scope != cachepolicy.Public || !x.Route.Rule.Listed() {
+			// The edge compresses nothing personal (BREACH); the app may.
+			h["Accept-Encoding"] = []string{cachepolicy.UpstreamAcceptEncoding(&x.Ask)}
 		}
 	}
 	p.front.SetForwarded(h, x)
 	x.Visitor.Prepare(out, x.plan.access, x.Route.Rule.VaryCookies)
 }
+
+// identityOnly: a public page is kept plain, and coded by the edge.
+var identityOnly = []string{"identity"}
 
 // dropConditions removes the conditions of RFC 9110 §13.1, If-Range aside.
 func dropConditions(h http.Header) {
@@ -280,7 +303,7 @@ func (p *Proxy) cutWhenEnded(resp *http.Response, x *Exchange) {
 func (p *Proxy) answerFor(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r)
 	if s, ok := err.(settled); ok {
-		p.respond(w, x, s.entry, x.Route.Age(s.entry.Response, p.now()))
+		p.respond(w, x, s.entry, s.entry.Response.Age(p.now()))
 		return
 	}
 	p.fail(w, x, err)
@@ -295,3 +318,13 @@ func newBufferPool() *bufferPool {
 
 func (b *bufferPool) Get() []byte  { return b.Pool.Get().(*[32 << 10]byte)[:] }
 func (b *bufferPool) Put(p []byte) { b.Pool.Put((*[32 << 10]byte)(p)) }
+
+// once reports a state for the first time in each minute, so that a log line
+// tells of a state and not of every request in it.
+type once struct{ last atomic.Int64 }
+
+func (o *once) begin() bool {
+	now := time.Now().Unix()
+	last := o.last.Load()
+	return now-last >= 60 && o.last.CompareAndSwap(last, now)
+}

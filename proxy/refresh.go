@@ -28,7 +28,6 @@ func (p *Proxy) refresh(x *Exchange, f found, d cachepolicy.Decision) {
 	out := x.R.Clone(context.WithoutCancel(x.R.Context()))
 	out.RequestURI, out.Body, out.Close, out.Method = "", nil, false, http.MethodGet
 	bg.Ask.Method = http.MethodGet
-	bg.Ask.Header = out.Header.Clone() // the server reuses the visitor's once it is answered
 	dropHopByHop(out.Header)
 	p.outgoing(out, &bg)
 	fetch := p.newFetch(&bg, out)

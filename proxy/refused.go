@@ -56,6 +56,13 @@ func (r *refusals) get(key cachepolicy.Key, now time.Time) refusal {
 	return v.what
 }
 
+func (r *refusals) remove(key cachepolicy.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.young, key)
+	delete(r.old, key)
+}
+
 func (r *refusals) add(key cachepolicy.Key, what refusal, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -2,9 +2,8 @@ package proxy
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -39,33 +38,26 @@ type form struct {
 
 // servedOf returns what was worked out for e, or works it out.
 func (p *Proxy) servedOf(route *Route, e *store.Entry) *served {
-	if s, ok := e.Served().(*served); ok {
-		return s
+	if kept := e.Served.Load(); kept != nil {
+		return (*kept).(*served)
 	}
-	s := newServed(route, e)
-	e.SetServed(s)
-	return s
+	var kept any = newServed(route, e)
+	e.Served.Store(&kept)
+	return kept.(*served)
 }
 
 func newServed(route *Route, e *store.Entry) *served {
 	r := e.Response
 	s := &served{header: route.Present(r)}
 	s.plain = form{view: *r, body: e.Body}
-	if r.ETag == "" && r.LastModified.IsZero() && r.Status == http.StatusOK && r.Part == nil {
-		// The app gave no validator: the body is its own (RFC 9110 §8.8.3).
-		sum := sha256.Sum256(e.Body)
-		s.plain.view.ETag = `"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`
-	}
-	if s.plain.view.ETag != "" {
-		s.plain.etag = []string{s.plain.view.ETag}
-	}
+	s.plain.etag = r.Header["Etag"]
 	if bodyAllowed(r.Status) {
 		s.plain.length = []string{strconv.Itoa(len(e.Body))}
 	}
 	s.header.Del("Content-Length")
 	s.header.Del("Etag")
 	s.encodable = r.Scope == cachepolicy.Public && r.Status == http.StatusOK && r.Part == nil &&
-		s.header.Get("Content-Encoding") == "" && compressible(s.header, len(e.Body)) && !noTransform(r.Header)
+		s.header.Get("Content-Encoding") == "" && compressible(s.header, len(e.Body)) && !r.NoTransform()
 	if s.encodable {
 		s.header["Vary"] = addField(s.header["Vary"], "Accept-Encoding")
 	}
@@ -102,9 +94,10 @@ func (p *Proxy) encode(s *served, c Coding) *form {
 		return &s.plain
 	}
 	f := &form{view: s.plain.view, body: body, length: []string{strconv.Itoa(len(body))}, coding: []string{c.String()}}
-	if tag := f.view.ETag; tag != "" {
-		f.view.ETag = codedETag(tag, c)
-		f.etag = []string{f.view.ETag}
+	if tag := s.plain.view.Tag(); tag != "" {
+		f.etag = []string{codedETag(tag, c)}
+		f.view.Header = maps.Clone(f.view.Header)
+		f.view.Header["Etag"] = f.etag
 	}
 	p.encoded.Add(int64(len(body)))
 	runtime.AddCleanup(f, func(n int64) { p.encoded.Add(-n) }, int64(len(body)))
@@ -232,6 +225,14 @@ func contentRange(sp cachepolicy.Span, size int64) string {
 
 // finish puts on an answer what the edge says on every one.
 func (p *Proxy) finish(h http.Header, x *Exchange) {
+	label(h, x)
+	if x.Visitor != nil {
+		x.Visitor.Finish(h)
+	}
+}
+
+// label is Cache-Status and X-Request-Id.
+func label(h http.Header, x *Exchange) {
 	var b [96]byte
 	line := string(x.Status.Append(b[:0]))
 	if theirs := h["Cache-Status"]; len(theirs) > 0 {
@@ -240,9 +241,6 @@ func (p *Proxy) finish(h http.Header, x *Exchange) {
 		h["Cache-Status"] = []string{line}
 	}
 	h["X-Request-Id"] = []string{x.ID}
-	if x.Visitor != nil {
-		x.Visitor.Finish(h)
-	}
 }
 
 // bodyAllowed reports whether a status may have content (RFC 9110 §6.4.1).

@@ -270,7 +270,7 @@ func newRules(file *config.File) (*proxy.Rules, error) {
 		}
 		return nil, all
 	}
-	extra := make([]proxy.Route, len(file.Rules))
+	extra := make([]proxy.Extra, len(file.Rules))
 	for i, l := range file.Limits {
 		extra[i].Methods = file.Methods
 		if l.Rate.Count > 0 {
