@@ -66,6 +66,7 @@ func (v *values) load(ctx context.Context, key cachepolicy.Key) (*Entry, error) 
 		return nil, errForeign
 	}
 	v.hits.Add(1)
+	e.FromRedis = true
 	return e, nil
 }
 
