@@ -20,6 +20,7 @@ var usualMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 // validate looks at what single values cannot show.
 func (d *decoder) validate(doc *Document, o Options) {
+	d.decoded = true
 	for i, method := range doc.Methods {
 		if !isToken(method) || method != strings.ToUpper(method) || method == "CONNECT" || method == "TRACE" {
 			d.wrong(&doc.Methods[i], "method %s cannot be let in", quoted(method))
