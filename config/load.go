@@ -162,7 +162,16 @@ func Parse(path string, data []byte, o Options) (*File, error) {
 	if err := d.faults.err(); err != nil {
 		return nil, err
 	}
-	return doc.file(path, o), nil
+	f := doc.file(path, o)
+	// The edge has the last word: what it refuses is a fault here, too.
+	_, refused := cachepolicy.NewRoutes(f.Rules)
+	for _, fault := range refused {
+		d.faults = append(d.faults, f.Fault(fault.Index, fault.Field, fault.Err))
+	}
+	if err := d.faults.err(); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // blank is a document in which nothing has been said yet.
