@@ -125,8 +125,8 @@ type Expect struct {
 	Vary       *string           `yaml:"vary" jsonschema:"enum=public,enum=session,enum=user" doc:"Whose the page is."`
 	TTL        *TTL              `yaml:"ttl" doc:"How long the answer is fresh; 0s: it is not stored."`
 	Tags       []string          `yaml:"tags" doc:"All of its tags, in any order."`
-	Verdict    *string           `yaml:"verdict" jsonschema:"enum=serve,enum=serve_stale,enum=validate,enum=forward,enum=gateway_timeout" doc:"What becomes of the same request when it is made again."`
-	Reason     *string           `yaml:"reason" doc:"Why the verdict is not serve: a word of Cache-Status's detail."`
+	Verdict    *string           `yaml:"verdict" jsonschema:"enum=hit,enum=stale,enum=revalidated,enum=miss,enum=bypass,enum=refused" doc:"What becomes of the same request when it is made again, in the words of the access log."`
+	Reason     *string           `yaml:"reason" doc:"Why the verdict is not hit: the detail of Cache-Status."`
 	Stored     *bool             `yaml:"stored" doc:"Whether the answer is stored."`
 	KeyQuery   *string           `yaml:"key_query" doc:"The query as it stands in the key."`
 	KeyHeaders map[string]string `yaml:"key_headers" doc:"Request headers in the key."`

@@ -51,6 +51,10 @@ type decoder struct {
 	nodes  int
 	// where each value of the document stands, by pointer to the value.
 	where map[any]Position
+	// broken are places that have a fault; once decoding is over, nothing
+	// more is said of them.
+	broken  map[Position]bool
+	decoded bool
 	// route is what a route is before its own keys are read.
 	route Route
 }
@@ -69,11 +73,17 @@ func (d *decoder) wrong(v any, format string, args ...any) {
 	d.fault(d.where[v], format, args...)
 }
 
-// fault adds a fault; after maxFaults the rest is dropped.
+// fault adds a fault, once; after maxFaults the rest is dropped.
 func (d *decoder) fault(p Position, format string, args ...any) {
-	if len(d.faults) < maxFaults {
-		d.faults = append(d.faults, Fault{d.file, p, fmt.Sprintf(format, args...)})
+	f := Fault{d.file, p, fmt.Sprintf(format, args...)}
+	if d.decoded && d.broken[p] || len(d.faults) == maxFaults || d.broken[p] && slices.Contains(d.faults, f) {
+		return
 	}
+	if d.broken == nil {
+		d.broken = make(map[Position]bool)
+	}
+	d.broken[p] = true
+	d.faults = append(d.faults, f)
 }
 
 // value decodes n into v. name is what messages call it: the key.
@@ -166,18 +176,19 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, name string, depth in
 		b.begin(n)
 	}
 	fields := fieldsOf(v.Type())
-	if d.is(n, yaml.MappingNode, name, "a mapping of keys", depth) {
-		d.pairs(n, name, func(key, value *yaml.Node) {
-			f, ok := fields[key.Value]
-			if !ok {
-				d.fault(at(key), "unknown key %s in %s%s", quoted(key.Value), name, hint(key.Value, fields))
-				return
-			}
-			where[key.Value] = at(value)
-			d.value(value, v.FieldByIndex(f.Index), key.Value, depth+1)
-			d.bounds(value, v.FieldByIndex(f.Index), f)
-		})
+	if !d.is(n, yaml.MappingNode, name, "a mapping of keys", depth) {
+		return
 	}
+	d.pairs(n, name, func(key, value *yaml.Node) {
+		f, ok := fields[key.Value]
+		if !ok {
+			d.fault(at(key), "unknown key %s in %s%s", quoted(key.Value), name, hint(key.Value, fields))
+			return
+		}
+		where[key.Value] = at(value)
+		d.value(value, v.FieldByIndex(f.Index), key.Value, depth+1)
+		d.bounds(value, v.FieldByIndex(f.Index), f)
+	})
 	for _, key := range sortedKeys(fields) {
 		if _, named := where[key]; !named && tagged(fields[key], "required") {
 			d.fault(at(n), "%s has no %s", name, key)
@@ -299,6 +310,9 @@ func setScalar(n *yaml.Node, v reflect.Value) error {
 		return err
 	case reflect.Int:
 		number, err := strconv.ParseInt(n.Value, 10, 32)
+		if err == nil && n.Tag == "!!str" {
+			return fmt.Errorf("%s is text: leave out the quotes", quoted(n.Value))
+		}
 		if err != nil || n.Tag != "!!int" {
 			return fmt.Errorf("%s is not a whole number", quoted(n.Value))
 		}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,9 +8,6 @@ import (
 	"net/textproto"
 	"os"
 	"reflect"
-	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -166,7 +162,16 @@ func Parse(path string, data []byte, o Options) (*File, error) {
 	if err := d.faults.err(); err != nil {
 		return nil, err
 	}
-	return doc.file(path, o), nil
+	f := doc.file(path, o)
+	// The edge has the last word: what it refuses is a fault here, too.
+	_, refused := cachepolicy.NewRoutes(f.Rules)
+	for _, fault := range refused {
+		d.faults = append(d.faults, f.Fault(fault.Index, fault.Field, fault.Err))
+	}
+	if err := d.faults.err(); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // blank is a document in which nothing has been said yet.
@@ -208,49 +213,6 @@ func (d *decoder) prepare(root *yaml.Node, doc *Document) {
 	defaults.Control = sessions.Control
 	section("defaults", &defaults)
 	d.route = Route{Shared: defaults}
-}
-
-// root parses the one document of the file; nil after a fault.
-func (d *decoder) root(data []byte) *yaml.Node {
-	var doc, more yaml.Node
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	err := dec.Decode(&doc)
-	if err == nil && len(doc.Content) > 0 && doc.Content[0].Tag == "!!null" {
-		err = io.EOF
-	}
-	if errors.Is(err, io.EOF) {
-		d.fault(Position{1, 1}, `the file is empty: write at least "version: 1"`)
-		return nil
-	}
-	if err == nil {
-		if err = dec.Decode(&more); err == nil {
-			d.fault(at(&more), "a second document begins here: one file holds one")
-			return nil
-		}
-	}
-	if !errors.Is(err, io.EOF) {
-		d.syntax(err)
-		return nil
-	}
-	if root := doc.Content[0]; root.Kind != yaml.MappingNode {
-		d.fault(at(root), "the file is %s: a mapping of keys is needed", describe(root))
-		return nil
-	}
-	return doc.Content[0]
-}
-
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s)(.*)$`)
-
-// syntax turns yaml.v3's error, which knows the line at most, into a fault.
-func (d *decoder) syntax(err error) {
-	where, text := Position{1, 1}, err.Error()
-	if m := yamlLine.FindStringSubmatch(text); m != nil {
-		if line, err := strconv.Atoi(m[1]); err == nil && line > 0 {
-			where.Line = line
-		}
-		text = strings.ReplaceAll(m[2], "\n", " ")
-	}
-	d.fault(where, "not YAML: %s", text)
 }
 
 // file is the faultless document in the words of the other rooms.

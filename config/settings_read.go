@@ -288,7 +288,10 @@ func checkRedisURL(raw, mode string) error {
 	case "cluster":
 		_, err = redis.ParseClusterURL(raw)
 	case "sentinel":
-		_, err = redis.ParseFailoverURL(raw)
+		var o *redis.FailoverOptions
+		if o, err = redis.ParseFailoverURL(raw); err == nil && o.MasterName == "" {
+			err = errors.New("no master_name")
+		}
 	default:
 		_, err = redis.ParseURL(raw)
 	}

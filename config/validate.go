@@ -20,6 +20,7 @@ var usualMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 // validate looks at what single values cannot show.
 func (d *decoder) validate(doc *Document, o Options) {
+	d.decoded = true
 	for i, method := range doc.Methods {
 		if !isToken(method) || method != strings.ToUpper(method) || method == "CONNECT" || method == "TRACE" {
 			d.wrong(&doc.Methods[i], "method %s cannot be let in", quoted(method))
@@ -66,8 +67,8 @@ func (d *decoder) pattern(r *Route, mux *http.ServeMux, lines map[string]int, me
 		d.fault(where, "%s never comes in", method)
 	case method != "" && isToken(method) && !slices.Contains(usualMethods, method) && !slices.Contains(methods, method):
 		d.fault(where, "%s does not come in: name it in methods, at the top of the file", quoted(method))
-	case slash && (host != strings.ToLower(host) || strings.Contains(host, ":")):
-		d.fault(where, "host %s never matches: write it in lower case, without a port", quoted(host))
+	case slash && strings.Contains(host, ":"):
+		d.fault(where, "host %s never matches: write it without a port", quoted(host))
 	}
 	if err := register(mux, r.Match); err != "" {
 		d.fault(where, "%s", conflict(r.Match, err, lines))
