@@ -6,13 +6,14 @@ umask 077
 to=/data
 export REDISCLI_AUTH="$BACKUP_REDIS_PASSWORD"
 
+# [0-9]: the files of "redis" are not those of "redis-sessions".
 snapshot() { # snapshot HOST: the name is given only to a file that was checked
     part=$to/.$1.part
     if redis-cli -h "$1" --user backup --no-auth-warning --rdb "$part" >/dev/null && redis-check-rdb "$part" >/dev/null; then
         file=$to/$1-$(date -u +%Y%m%dT%H%M%SZ).rdb
         mv "$part" "$file"
         echo "backup.sh: $file, $(wc -c < "$file") bytes"
-        find "$to" -name "$1-*.rdb" -mtime "+${KEEP_DAYS:-7}" -exec rm -f {} +
+        find "$to" -name "$1-[0-9]*.rdb" -mtime "+${KEEP_DAYS:-7}" -exec rm -f {} +
     else
         rm -f "$part"
         echo "backup.sh: no snapshot of $1" >&2
@@ -23,7 +24,7 @@ snapshot() { # snapshot HOST: the name is given only to a file that was checked
 all() {
     failed=0
     for host in $REDIS_HOSTS; do
-        if [ "${1:-}" = missing ] && find "$to" -name "$host-*.rdb" -mmin -1440 | grep -q .; then continue; fi
+        if [ "${1:-}" = missing ] && find "$to" -name "$host-[0-9]*.rdb" -mmin -1440 | grep -q .; then continue; fi
         snapshot "$host" || failed=1
     done
     return $failed
@@ -31,7 +32,7 @@ all() {
 
 case ${1:-nightly} in
 once) all; exit ;;
-healthy) for host in $REDIS_HOSTS; do find "$to" -name "$host-*.rdb" -mmin -1560 | grep -q . || exit 1; done; exit ;;
+healthy) for host in $REDIS_HOSTS; do find "$to" -name "$host-[0-9]*.rdb" -mmin -1560 | grep -q . || exit 1; done; exit ;;
 nightly) ;;
 *) echo "usage: backup.sh [once|healthy]" >&2; exit 2 ;;
 esac
