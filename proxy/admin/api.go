@@ -9,6 +9,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -93,6 +94,8 @@ type API struct {
 	page    page
 	history history
 	streams atomic.Int32
+	closed  chan struct{}
+	close   func()
 }
 
 // access says who may make a call.
@@ -131,7 +134,8 @@ func New(o Options) *API {
 	if o.NormalURL == nil {
 		o.NormalURL = PlainURL
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), gate: newGate(o.Token), desk: newDesk(), page: newPage()}
+	a := &API{Options: o, mux: http.NewServeMux(), gate: newGate(o.Token), desk: newDesk(), page: newPage(), closed: make(chan struct{})}
+	a.close = sync.OnceFunc(func() { close(a.closed) })
 	a.routes = []route{
 		{"GET /healthz", open, a.healthz},
 		{"GET /readyz", open, a.readyz},
@@ -168,6 +172,10 @@ func New(o Options) *API {
 	return a
 }
 
+// Close ends the streams of events, for which [http.Server.Shutdown] would
+// wait: see [http.Server.RegisterOnShutdown]. All else goes on.
+func (a *API) Close() { a.close() }
+
 // ServeHTTP implements [http.Handler].
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
@@ -175,9 +183,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.handle(route{access: guarded, call: a.purgeOne}).ServeHTTP(w, r)
 		return
 	}
-	if h, pattern := a.mux.Handler(r); pattern != "" {
-		_ = h // the mux itself must serve: it sets the path values
-		a.mux.ServeHTTP(w, r)
+	if _, pattern := a.mux.Handler(r); pattern != "" {
+		a.mux.ServeHTTP(w, r) // and not the handler: the mux sets the path's values
 		return
 	}
 	a.handle(route{access: guarded, call: a.unknown}).ServeHTTP(w, r)

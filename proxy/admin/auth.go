@@ -39,6 +39,12 @@ var errNoToken = &Problem{
 	Detail:  "ADMIN_TOKEN is not set: the admin API refuses everything but /healthz and /readyz (umbral secret prints a good one)",
 }
 
+var errHost = &Problem{
+	Status:  http.StatusMisdirectedRequest,
+	Setting: "ADMIN_LISTEN",
+	Detail:  "the dashboard is reached by localhost, by IP address, or by the host named in ADMIN_LISTEN",
+}
+
 func unauthorized(detail string) *Problem {
 	return &Problem{Status: http.StatusUnauthorized, Setting: "ADMIN_TOKEN", Detail: detail, challenge: `Bearer realm="umbral admin"`}
 }
@@ -97,10 +103,7 @@ func (a *API) checkToken(r *http.Request, token string) error {
 // Host by which only DNS rebinding would get here.
 func (a *API) sameOrigin(r *http.Request) error {
 	if !a.knownHost(r.Host) {
-		return &Problem{
-			Status: http.StatusMisdirectedRequest, Setting: "ADMIN_LISTEN",
-			Detail: "the dashboard is reached by localhost, by IP address, or by the host named in ADMIN_LISTEN",
-		}
+		return errHost
 	}
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
 	foreign := &Problem{Status: http.StatusForbidden, Detail: "the request comes from a page of another origin, or does not say from where"}

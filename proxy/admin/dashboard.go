@@ -66,7 +66,11 @@ func (a *API) dashboard(w http.ResponseWriter, r *http.Request, _ caller) error 
 		return nil
 	}
 	if !a.knownHost(r.Host) {
-		return a.sameOrigin(r)
+		if !wantsPage(r) {
+			return errHost
+		}
+		a.page.signIn(w, errHost.Status, errHost.Detail)
+		return nil
 	}
 	if _, ok := a.desk.find(r, a.cookieName(), a.Now()); !ok {
 		a.page.signIn(w, http.StatusOK, "")

@@ -176,22 +176,26 @@ func (p params) number(name string, otherwise, limit int) (int, error) {
 	return n, nil
 }
 
-// wait is a duration in a body: "2s", or a number of seconds.
-type wait time.Duration
+// Duration is a duration that JSON shows as Go does: "2s". A bare number is
+// refused, for nobody knows its unit.
+type Duration time.Duration
+
+// MarshalJSON implements [json.Marshaler].
+func (d Duration) MarshalJSON() ([]byte, error) {
+	return json.Marshal(time.Duration(d).String())
+}
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (d *wait) UnmarshalJSON(b []byte) error {
-	text, err := strconv.Unquote(string(b))
-	if err != nil {
-		text = string(b) + "s"
-	}
-	if text == "" || text == "nulls" {
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
 		return nil
 	}
-	v, err := time.ParseDuration(text)
-	if err != nil {
-		return badField("wait", `must be a duration such as "2s"`)
+	var text string
+	if json.Unmarshal(b, &text) == nil {
+		if v, err := time.ParseDuration(text); err == nil {
+			*d = Duration(v)
+			return nil
+		}
 	}
-	*d = wait(v)
-	return nil
+	return &Problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf(`%s is no duration such as "2s"`, clip(string(b), 40))}
 }

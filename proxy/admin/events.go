@@ -178,9 +178,11 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, by caller) error {
 			return nil
 		case <-by.done:
 			return nil
+		case <-a.closed:
+			return nil
 		case <-beat.C:
 			out.write(": beat\n\n")
-			if a.Draining != nil && a.Draining() || !by.until.IsZero() && a.Now().After(by.until) {
+			if !by.until.IsZero() && a.Now().After(by.until) {
 				return nil
 			}
 		case e, ok := <-source:

@@ -40,7 +40,7 @@ type Stats struct {
 	Edge    string    `json:"edge"`
 	Version string    `json:"version"`
 	At      time.Time `json:"at"`
-	Started time.Time `json:"started"`
+	Started time.Time `json:"started,omitzero"`
 
 	Requests  uint64 `json:"requests"`
 	Hits      uint64 `json:"hits"`
@@ -79,7 +79,7 @@ type Memory struct {
 type Redis struct {
 	Up bool `json:"up"`
 	// Since is when Up last changed.
-	Since time.Time `json:"since"`
+	Since time.Time `json:"since,omitzero"`
 	// Breaker is closed, half-open or open.
 	Breaker string `json:"breaker"`
 	// Error is the newest failure in plain words, "" if none.
@@ -126,7 +126,7 @@ type Upstream struct {
 
 // Reload is how the last reading of the routes file went.
 type Reload struct {
-	At     time.Time `json:"at"`
+	At     time.Time `json:"at,omitzero"`
 	OK     bool      `json:"ok"`
 	Faults []Fault   `json:"faults,omitempty"`
 }
@@ -146,8 +146,8 @@ type Edge struct {
 	Self    bool      `json:"self"`
 	Addr    string    `json:"addr,omitempty"`
 	Version string    `json:"version,omitempty"`
-	Started time.Time `json:"started"`
-	Seen    time.Time `json:"seen"`
+	Started time.Time `json:"started,omitzero"`
+	Seen    time.Time `json:"seen,omitzero"`
 	// Position is what it has applied of the purge log; Behind how many
 	// records that leaves; Lag how long its newest purge took to arrive.
 	Position string `json:"position"`

@@ -43,7 +43,7 @@ type PurgeRequest struct {
 	Soft     bool     `json:"soft"`
 	DryRun   bool     `json:"dry_run"`
 	Refresh  bool     `json:"refresh"`
-	Wait     wait     `json:"wait"`
+	Wait     Duration `json:"wait"`
 }
 
 // Selected is one selector as a receipt and the audit log show it: the uid
@@ -190,7 +190,14 @@ func (a *API) toRefresh(q PurgeRequest, selectors []store.Selector) ([]string, e
 	if a.Warm == nil {
 		return nil, absent("warming, which refresh needs")
 	}
-	again := append([]string(nil), q.URLs...)
+	var again []string
+	for _, u := range q.URLs {
+		// A path is meant on every host, and without a site no host is known
+		// but those of the pages in memory.
+		if _, err := a.Warm.target(u); err == nil {
+			again = append(again, u)
+		}
+	}
 	if a.Holdings != nil {
 		for _, u := range a.Holdings.PublicURLs(selectors, maxRefresh) {
 			again = append(again, "http://"+u)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -16,7 +17,8 @@ var (
 
 // PlainURL turns a URL or a path into the form of [store.Selector.URL] with
 // the query as it is: the host in lower case without its scheme's default
-// port, then the path, byte for byte, since keys are made from the raw one.
+// port, then the path, byte for byte, since keys are made from the raw one,
+// but for letters beyond ASCII, which browsers escape.
 //
 //	raw = [ ( "http" / "https" ) "://" host [ ":" port ] ] path [ "?" query ] [ "#" fragment ]
 func PlainURL(raw string) (string, error) {
@@ -31,7 +33,7 @@ func PlainURL(raw string) (string, error) {
 		if strings.HasPrefix(raw, "//") {
 			return "", errURLForm // //host/path: whether host or path is anybody's guess
 		}
-		return strings.TrimSuffix(raw, "?"), nil
+		return escape(strings.TrimSuffix(raw, "?")), nil
 	}
 	scheme, rest, ok := strings.Cut(raw, "://")
 	port := ""
@@ -52,10 +54,23 @@ func PlainURL(raw string) (string, error) {
 		}
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), port)
-	if host == "" || strings.ContainsAny(host, "@\\%\"<>^`{|}") || strings.HasPrefix(host, ":") {
+	if host == "" || strings.ContainsAny(host, "@\\%\"<>^`{|}") || strings.HasPrefix(host, ":") || escape(host) != host {
 		return "", errURLHost
 	}
-	return host + strings.TrimSuffix(target, "?"), nil
+	return host + escape(strings.TrimSuffix(target, "?")), nil
+}
+
+// escape percent-encodes what is not ASCII (RFC 3986 §2.1).
+func escape(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if s[i] < 0x80 {
+			b.WriteByte(s[i])
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", s[i])
+	}
+	return b.String()
 }
 
 // plainPrefix is PlainURL for a prefix: a host alone ends with "/", so that
