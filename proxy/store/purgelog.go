@@ -100,6 +100,9 @@ func newLog(o *Options, b *breaker, ring *atomic.Pointer[keyring], bus *bus) *Lo
 	return l
 }
 
+// Edge is this edge's name among the others.
+func (l *Log) Edge() string { return l.edge }
+
 // Position implements [PurgeLog]. It is zero until the log has been read.
 func (l *Log) Position() Position {
 	h := l.head.Load()
