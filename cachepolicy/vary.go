@@ -71,27 +71,43 @@ func markLanguage(fields []string, r *Request, h http.Header) {
 	}
 }
 
-// fieldValue is the normalised value of a request by one entry of
+// appendValue appends the normalised value of a request by one entry of
 // VaryFields or of an Index; present tells "" from absent.
-func (p *Policy) fieldValue(r *Request, field string) (value string, present bool) {
+func (p *Policy) appendValue(b []byte, r *Request, field string) (value []byte, present bool) {
 	switch {
 	case field == "cookie":
-		return r.Cookie, r.Cookie != ""
+		return append(b, r.Cookie...), r.Cookie != ""
 	case field == "accept-encoding":
-		return UpstreamAcceptEncoding(r), true
+		return append(b, UpstreamAcceptEncoding(r)...), true
 	case edgeField(field):
-		return p.identityValue(r, field), true
+		return append(b, p.identityValue(r, field)...), true
 	case strings.HasPrefix(field, languageField):
 		lines := r.Header["Accept-Language"]
 		if languages := field[len(languageField):]; languages != "" {
-			if top := topLanguage(lines); top != "" && slices.Contains(strings.Split(languages, ";"), top) {
-				return "\x00" + top, true
+			if top := topLanguage(lines); top != "" && listed(languages, top) {
+				return append(append(b, 0), top...), true
 			}
 		}
-		return normalise(languageField, lines), len(lines) > 0
+		return appendNormal(b, languageField, lines), len(lines) > 0
 	}
 	lines := r.Header[http.CanonicalHeaderKey(field)]
-	return normalise(field, lines), len(lines) > 0
+	return appendNormal(b, field, lines), len(lines) > 0
+}
+
+// listed reports whether languages, ";de;en", has one.
+func listed(languages, one string) bool {
+	for i := strings.Index(languages, one); i > 0; {
+		end := i + len(one)
+		if languages[i-1] == ';' && (end == len(languages) || languages[end] == ';') {
+			return true
+		}
+		next := strings.Index(languages[i+1:], one)
+		if next < 0 {
+			return false
+		}
+		i += 1 + next
+	}
+	return false
 }
 
 // identityValue is what the edge sends up in an X-Edge-* field, as far as it
@@ -122,11 +138,10 @@ func (p *Policy) varyValues(r *Request, fields []string) []string {
 	}
 	values := make([]string, len(fields))
 	for i, field := range fields {
-		value, present := p.fieldValue(r, field)
-		if !present {
-			value = absent
+		values[i] = absent
+		if value, present := p.appendValue(nil, r, field); present {
+			values[i] = string(value)
 		}
-		values[i] = value
 	}
 	return values
 }
@@ -140,65 +155,62 @@ func (p *Policy) Matches(r *Request, s *Stored) bool {
 	if s == nil || s.Scope != p.Rule.Scope || len(s.VaryFields) != len(s.VaryValues) {
 		return false
 	}
+	var buf [256]byte
 	for i, field := range s.VaryFields {
-		value, present := p.fieldValue(r, field)
-		if !present {
-			value = absent
-		}
-		if value != s.VaryValues[i] {
+		value, present := p.appendValue(buf[:0], r, field)
+		if present && string(value) != s.VaryValues[i] || !present && s.VaryValues[i] != absent {
 			return false
 		}
 	}
 	return true
 }
 
-// normalise brings field lines into the form in which equal meanings are
+// appendNormal brings field lines into the form in which equal meanings are
 // equal bytes, as far as is known of the field (RFC 9111 §4.1). For a field
 // not known here: lines joined, white space around commas gone.
-func normalise(lower string, lines []string) string {
+func appendNormal(b []byte, lower string, lines []string) []byte {
 	if len(lines) == 0 {
-		return ""
+		return b
 	}
 	switch lower {
 	case "accept-encoding", "accept-charset":
-		members := weighted(lines, true)
+		members := strings.Split(string(appendWeighted(nil, lines, true)), ",")
 		slices.Sort(members)
-		return strings.Join(members, ",")
+		return append(b, strings.Join(members, ",")...)
 	case languageField:
-		return strings.Join(weighted(lines, true), ",")
+		return appendWeighted(b, lines, true)
 	case "accept":
-		return strings.Join(weighted(lines, false), ",")
+		return appendWeighted(b, lines, false)
 	}
 	if len(lines) == 1 && strings.IndexByte(lines[0], ',') < 0 {
-		return trimOWS(lines[0])
+		return append(b, trimOWS(lines[0])...)
 	}
-	var b strings.Builder
 	for i, line := range lines {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		for first := true; first || line != ""; first = false {
-			var member string
-			rest := line
-			member, line, _ = cutMember(rest)
-			if !first {
-				b.WriteByte(',')
+		for {
+			member, rest, _ := cutMember(line)
+			b = append(b, member...)
+			if rest == "" && !strings.HasSuffix(line, ",") {
+				break
 			}
-			b.WriteString(member)
-			if line == "" && strings.HasSuffix(rest, ",") {
-				b.WriteByte(',') // an empty last member is one too
+			b = append(b, ',') // an empty last member is one too
+			if rest == "" {
+				break
 			}
+			line = rest
 		}
 	}
-	return b.String()
+	return b
 }
 
-// weighted normalises a list of members with weights (RFC 9110 §12.4.2):
-// no white space around ";", a weight of 1 left out, others without trailing
-// zeros. fold says that members have no case; else those without parameters
-// have none.
-func weighted(lines []string, fold bool) []string {
-	var members []string
+// appendWeighted normalises a list of members with weights (RFC 9110
+// §12.4.2): no empty members, no white space around ";", a weight of 1 left
+// out, others without trailing zeros. fold says that members have no case;
+// else those without parameters have none.
+func appendWeighted(b []byte, lines []string, fold bool) []byte {
+	start := len(b)
 	for _, line := range lines {
 		for line != "" {
 			var member string
@@ -206,71 +218,115 @@ func weighted(lines []string, fold bool) []string {
 			if member == "" {
 				continue
 			}
-			if fold || strings.IndexByte(member, ';') < 0 {
-				member = strings.ToLower(member)
+			if len(b) > start {
+				b = append(b, ',')
 			}
-			if strings.IndexByte(member, '"') < 0 && strings.IndexByte(member, ';') >= 0 {
-				parts := strings.Split(member, ";")
-				for i := range parts {
-					parts[i] = trimOWS(parts[i])
-				}
-				if last := len(parts) - 1; last > 0 {
-					if q, ok := weight(parts[last]); ok {
-						parts[last] = q
-						if q == "q=1" {
-							parts = parts[:last]
-						}
-					}
-				}
-				member = strings.Join(parts, ";")
-			}
-			members = append(members, member)
+			b = appendMember(b, member, fold)
 		}
 	}
-	return members
+	return b
 }
 
-// weight normalises weight = "q=" qvalue (RFC 9110 §12.4.2):
+func appendMember(b []byte, member string, fold bool) []byte {
+	semicolon := strings.IndexByte(member, ';')
+	quoted := strings.IndexByte(member, '"') >= 0
+	last := -1 // where the last parameter begins, after its ";"
+	for i := 0; i < len(member); i++ {
+		c := member[i]
+		switch {
+		case (fold || semicolon < 0) && 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case quoted:
+		case isOWS(c):
+			if nextTo(member, i, ';') {
+				continue
+			}
+		case c == ';':
+			last = len(b) + 1
+		}
+		b = append(b, c)
+	}
+	if last >= 0 {
+		keep, ok := weight(b[last:])
+		switch {
+		case ok && keep == 3 && b[last+2] == '1':
+			b = b[:last-1]
+		case ok:
+			b[last] = 'q'
+			b = b[:last+keep]
+		}
+	}
+	return b
+}
+
+// nextTo reports whether the white space around i touches c.
+func nextTo(s string, i int, c byte) bool {
+	before, after := i, i
+	for before >= 0 && isOWS(s[before]) {
+		before--
+	}
+	for after < len(s) && isOWS(s[after]) {
+		after++
+	}
+	return before >= 0 && s[before] == c || after < len(s) && s[after] == c
+}
+
+// weight reads weight = "q=" qvalue (RFC 9110 §12.4.2) and says how many
+// bytes of it are left without trailing zeros.
 //
 //	qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )
-func weight(s string) (string, bool) {
+func weight[S string | []byte](s S) (keep int, ok bool) {
 	if len(s) < 3 || len(s) > 7 || s[0]|0x20 != 'q' || s[1] != '=' || s[2] != '0' && s[2] != '1' {
-		return "", false
+		return 0, false
 	}
-	digits := s[3:]
-	if digits != "" {
-		if digits[0] != '.' || digits != "." && !allDigits(digits[1:]) || s[2] == '1' && strings.Trim(digits, ".0") != "" {
-			return "", false
+	if len(s) > 3 && s[3] != '.' {
+		return 0, false
+	}
+	keep = 3
+	for i := 4; i < len(s); i++ {
+		switch c := s[i]; {
+		case c < '0' || c > '9' || s[2] == '1' && c != '0':
+			return 0, false
+		case c != '0':
+			keep = i + 1
 		}
-		digits = strings.TrimRight(strings.TrimRight(digits, "0"), ".")
 	}
-	return "q=" + s[2:3] + digits, true
+	return keep, true
 }
 
 // topLanguage is the language that Accept-Language prefers to all others by
-// its weight, in lower case; "" where two share the highest, or it is "*".
+// its weight, in lower case; "" where two share the highest, or it is "*",
+// or a weight is none.
 func topLanguage(lines []string) string {
-	best, top, shared := "", "", false
-	for _, member := range weighted(lines, true) {
-		language, q, weighs := strings.Cut(member, ";")
-		if !weighs {
-			q = "q=1"
-		}
-		q, ok := weight(q)
-		if !ok || q == "q=0" {
-			if !ok {
-				return "" // not a weight: nothing is known of the order
+	best, top, shared := "q=0", "", false
+	for _, line := range lines {
+		for line != "" {
+			var member string
+			member, line, _ = cutMember(line)
+			if member == "" {
+				continue
 			}
-			continue
-		}
-		switch {
-		case q > best: // as text: "q=0.3" < "q=0.35" < "q=1"
-			best, top, shared = q, language, false
-		case q == best:
-			shared = true
+			q := "q=1"
+			if i := strings.IndexByte(member, ';'); i >= 0 {
+				q = trimOWS(member[i+1:])
+				keep, ok := weight(q)
+				if !ok {
+					return ""
+				}
+				member, q = trimOWS(member[:i]), q[:keep]
+			}
+			switch order := strings.Compare(q[2:], best[2:]); { // as text: "0.3" < "0.35" < "1"
+			case order > 0:
+				best, top, shared = q, member, false
+			case order == 0:
+				shared = true
+			}
 		}
 	}
-	if shared || !isLanguage(top) {
+	if shared || top == "" {
+		return ""
+	}
+	if top = strings.ToLower(top); !isLanguage(top) {
 		return ""
 	}
 	return top
@@ -291,16 +347,20 @@ func isLanguage(s string) bool {
 // no-transform, which is not re-encoded, varies by these two alone.
 func UpstreamAcceptEncoding(r *Request) string {
 	answer := "identity"
-	for _, member := range weighted(r.Header["Accept-Encoding"], true) {
-		coding, q, weighs := strings.Cut(member, ";")
-		switch coding {
-		case "gzip", "x-gzip":
-			if weighs && q == "q=0" {
-				return "identity"
-			}
-			answer = "gzip"
-		case "*":
-			if !weighs || q != "q=0" {
+	for _, line := range r.Header["Accept-Encoding"] {
+		for line != "" {
+			var member string
+			member, line, _ = cutMember(line)
+			coding, parameter, weighs := strings.Cut(member, ";")
+			keep, ok := weight(trimOWS(parameter))
+			refused := weighs && (!ok || keep == 3 && trimOWS(parameter)[2] == '0')
+			switch coding = trimOWS(coding); {
+			case strings.EqualFold(coding, "gzip"), strings.EqualFold(coding, "x-gzip"):
+				if refused {
+					return "identity"
+				}
+				answer = "gzip"
+			case coding == "*" && !refused:
 				answer = "gzip"
 			}
 		}
