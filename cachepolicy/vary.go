@@ -208,7 +208,7 @@ func appendNormal(b []byte, lower string, lines []string) []byte {
 // appendWeighted normalises a list of members with weights (RFC 9110
 // §12.4.2): no empty members, no white space around ";", a weight of 1 left
 // out, others without trailing zeros. fold says that members have no case;
-// else those without parameters have none.
+// else what stands before their parameters has none.
 func appendWeighted(b []byte, lines []string, fold bool) []byte {
 	start := len(b)
 	for _, line := range lines {
@@ -234,7 +234,7 @@ func appendMember(b []byte, member string, fold bool) []byte {
 	for i := 0; i < len(member); i++ {
 		c := member[i]
 		switch {
-		case (fold || semicolon < 0) && 'A' <= c && c <= 'Z':
+		case (fold || semicolon < 0 || i < semicolon) && 'A' <= c && c <= 'Z':
 			c += 'a' - 'A'
 		case quoted:
 		case isOWS(c):
