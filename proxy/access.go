@@ -143,7 +143,7 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if x.Status.Detail != cachepolicy.None {
 		enc.AddString("reason", reasonName(x.Status.Detail))
 	}
-	if x.Tier != store.NoTier {
+	if x.Tier != store.TierNone {
 		enc.AddString("tier", tierName(x.Tier))
 	}
 	enc.AddString("route", l.route)
@@ -193,9 +193,9 @@ func reasonName(r cachepolicy.Reason) string {
 
 func tierName(t store.Tier) string {
 	switch t {
-	case store.Memory:
+	case store.TierMemory:
 		return "memory"
-	case store.Redis:
+	case store.TierRedis:
 		return "redis"
 	}
 	return ""

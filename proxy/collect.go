@@ -66,7 +66,7 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 			count(descReasons, n, reasonName(cachepolicy.Reason(i)))
 		}
 	}
-	for t := store.Memory; t <= store.Redis; t++ {
+	for t := store.TierMemory; t <= store.TierRedis; t++ {
 		count(descTiers, m.tiers[t].Load(), tierName(t))
 	}
 	c <- prometheus.MustNewConstMetric(descCollapsed, prometheus.CounterValue, float64(m.collapsed.Load()))

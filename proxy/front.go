@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"umbral/cachepolicy"
 )
 
 // FrontOptions sets up a [Front]. The zero value trusts nobody.
@@ -148,8 +150,12 @@ func (f *Front) AllowMethod(x *Exchange) *Refusal {
 	case http.MethodOptions:
 		return x.hop()
 	}
-	if slices.Contains(x.Route.Methods, x.R.Method) {
+	rule := &x.Route.Rule
+	switch {
+	case slices.Contains(x.Route.Methods, x.R.Method), strings.HasPrefix(rule.Pattern, x.R.Method+" "):
 		return nil
+	case rule.Listed() && rule.TTL == cachepolicy.AppTTL:
+		return nil // the pure RFC: an unknown method goes through, and invalidates (RFC 9111 §4.4)
 	}
 	return &Refusal{Status: http.StatusNotImplemented, Allow: usualMethods}
 }

@@ -117,7 +117,7 @@ type Metrics struct {
 	collapsed atomic.Uint64
 	methods   [len(metricMethods)]atomic.Uint64
 	reasons   [256]atomic.Uint64 // by cachepolicy.Reason
-	tiers     [store.Redis + 1]atomic.Uint64
+	tiers     [store.TierRedis + 1]atomic.Uint64
 }
 
 // routeMetrics is one route's.
