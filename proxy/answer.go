@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +38,22 @@ func judgeAnswer(r *http.Request, resp *http.Response) error {
 	if resp.ProtoMajor != 1 {
 		return fmt.Errorf("%w: %s", ErrBadAnswer, resp.Proto)
 	}
+	for name := range resp.Header {
+		if !isToken(name) {
+			return fmt.Errorf("%w: a field name that is no token", ErrBadAnswer)
+		}
+	}
 	return nil
+}
+
+// isToken is RFC 9110 §5.6.2: 1*tchar.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !isAlnum(c) && c != '-' && strings.IndexByte("!#$%&'*+.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 func has(h http.Header, name string) bool { return len(h[name]) > 0 }

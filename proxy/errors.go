@@ -12,6 +12,7 @@ import (
 
 	"umbral/cachepolicy"
 	"umbral/proxy/store"
+	"umbral/sessions"
 )
 
 // What else can end a request here.
@@ -55,7 +56,7 @@ var faults = []struct {
 	{errOnlyIfCached, Refusal{Status: http.StatusGatewayTimeout, Reason: cachepolicy.RequestOnlyIfCached}},
 	{ErrOverloadedEdge, Refusal{Status: http.StatusServiceUnavailable, Reason: cachepolicy.Overloaded, RetryAfter: time.Second}},
 	{ErrOverloaded, Refusal{Status: http.StatusServiceUnavailable, Reason: cachepolicy.Overloaded, RetryAfter: time.Second}},
-	{ErrSessionsDown, Refusal{Status: http.StatusServiceUnavailable, Reason: cachepolicy.SessionsDown, RetryAfter: 2 * time.Second}},
+	{sessions.ErrUnavailable, Refusal{Status: http.StatusServiceUnavailable, Reason: cachepolicy.SessionsDown, RetryAfter: 2 * time.Second}},
 	{store.ErrUnavailable, Refusal{Status: http.StatusServiceUnavailable, Reason: cachepolicy.StoreDown, RetryAfter: 2 * time.Second}},
 	{ErrTimeout, Refusal{Status: http.StatusGatewayTimeout, Reason: cachepolicy.AppTimeout}},
 	{ErrBadAnswer, Refusal{Status: http.StatusBadGateway, Reason: cachepolicy.BadAnswer}},
@@ -63,9 +64,6 @@ var faults = []struct {
 	{context.DeadlineExceeded, Refusal{Status: http.StatusGatewayTimeout, Reason: cachepolicy.AppTimeout}},
 	{context.Canceled, Refusal{Status: statusClientGone}},
 }
-
-// ErrSessionsDown says that a visitor's session cannot be read.
-var ErrSessionsDown = errors.New("proxy: sessions unavailable")
 
 // RefusalFor is the one mapper from an error to what the visitor is told.
 func RefusalFor(err error) *Refusal {

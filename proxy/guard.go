@@ -50,8 +50,9 @@ func (o GuardOptions) withDefaults() GuardOptions {
 // Guard bounds what is read of x's content, in size and in time. A request
 // that came with Transfer-Encoding is the last on its connection: net/http
 // hides a Content-Length beside it, over which two readers could disagree
-// (RFC 9112 §6.3). It must be called once Admit has let x in, before anything
-// is read or answered; it costs nothing where there is no content.
+// (RFC 9112 §6.3). It must be called right after Admit, whatever that said,
+// before anything is read or answered: it holds for content that nobody reads,
+// too. It costs nothing where there is none.
 func (f *Front) Guard(w http.ResponseWriter, x *Exchange) {
 	r := x.R
 	if len(r.TransferEncoding) > 0 {

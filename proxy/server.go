@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -56,7 +55,7 @@ func NewServer(o ServerOptions) (*http.Server, error) {
 		MaxHeaderBytes:               o.MaxHeaderBytes,
 		ErrorLog:                     complaints,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the front door's to refuse
-		ConnState:                    answerTimeout,
+		ConnState:                    followState,
 		Protocols:                    new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          o.MaxStreams,
@@ -140,99 +139,4 @@ func (k *keyPair) load(now time.Time) error {
 	}
 	k.current.Store(&pair)
 	return nil
-}
-
-// writeStall is the longest that a visitor may leave what is sent to them
-// untaken.
-const writeStall = 60 * time.Second
-
-// Listen wraps the visitors' listener: a visitor who takes nothing is cut off
-// after a while, and one whose header section does not come in time is told
-// so with 408, where net/http would just hang up.
-func Listen(l net.Listener) net.Listener { return listener{l} }
-
-type listener struct{ net.Listener }
-
-func (l listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &visitorConn{Conn: c}, nil
-}
-
-// visitorConn is a visitor's connection. One goroutine reads, one writes.
-type visitorConn struct {
-	net.Conn
-	late     atomic.Bool  // the last Read ran into its deadline
-	aborting atomic.Bool  // that deadline is net/http's way to wake its own Read
-	until    atomic.Int64 // the write deadline, unix nanoseconds
-}
-
-func (c *visitorConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err != nil {
-		c.late.Store(timedOut(err) && !c.aborting.Load())
-	} else if c.late.Load() {
-		c.late.Store(false)
-	}
-	return n, err
-}
-
-// Write moves the deadline at most every quarter of it.
-func (c *visitorConn) Write(p []byte) (int, error) {
-	now := time.Now()
-	if c.until.Load()-now.UnixNano() < int64(writeStall*3/4) {
-		until := now.Add(writeStall)
-		if err := c.Conn.SetWriteDeadline(until); err != nil {
-			return 0, err
-		}
-		c.until.Store(until.UnixNano())
-	}
-	return c.Conn.Write(p)
-}
-
-// SetReadDeadline notes the deadlines in 1970 by which net/http ends the Read
-// that watches for a visitor's leave: nobody is late then, and the next
-// request may be waiting in a buffer.
-func (c *visitorConn) SetReadDeadline(t time.Time) error {
-	c.aborting.Store(!t.IsZero() && t.Unix() < 1000)
-	return c.Conn.SetReadDeadline(t)
-}
-
-// SetWriteDeadline leaves the deadline to Write where net/http takes its own
-// back, which it does after each request.
-func (c *visitorConn) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() {
-		return nil
-	}
-	return c.Conn.SetWriteDeadline(t)
-}
-
-// CloseWrite is what net/http closes gently with.
-func (c *visitorConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
-
-// answerTimeout is the server's ConnState hook. net/http calls it with
-// StateActive once it is done with a header section of which at least one
-// byte came, for better or worse; if the last Read was late, it is about to
-// hang up without a word.
-func answerTimeout(c net.Conn, state http.ConnState) {
-	if state != http.StateActive {
-		return
-	}
-	under := c
-	t, overTLS := c.(*tls.Conn)
-	if overTLS {
-		under = t.NetConn()
-	}
-	if vc, ok := under.(*visitorConn); !ok || !vc.late.Load() || overTLS && t.ConnectionState().NegotiatedProtocol == "h2" {
-		return
-	}
-	c.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = io.WriteString(c, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n")
 }
