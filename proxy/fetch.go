@@ -207,6 +207,7 @@ func (f *fetch) run() {
 	ctx := f.req.Context()
 	release := f.lease(ctx)
 	if f.given {
+		release(true)
 		f.end(landed)
 		f.cancel()
 		return
@@ -243,6 +244,11 @@ func (f *fetch) lease(ctx context.Context) (release func(stored bool)) {
 	case err != nil:
 		return none
 	case held:
+		// Another edge may have released it between our look and our taking
+		// it: without a second look both would fetch.
+		if f.plan.found.entry == nil {
+			f.lookAgain(ctx)
+		}
 		return l.Release
 	}
 	wait, cancel := context.WithTimeout(ctx, f.p.deadline)
@@ -250,17 +256,22 @@ func (f *fetch) lease(ctx context.Context) (release func(stored bool)) {
 	if how, err := f.p.leases.Wait(wait, f.plan.found.key); err != nil || how == store.Uncacheable {
 		return none
 	}
+	f.lookAgain(ctx)
+	return none
+}
+
+// lookAgain answers from what another edge has stored meanwhile, if that will
+// do.
+func (f *fetch) lookAgain(ctx context.Context) {
 	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary)
 	if found.entry == nil {
-		return none
+		return
 	}
 	now := f.p.now()
-	d := f.route.Reuse(&f.ask, f.p.candidate(found, now), now)
-	if d.Verdict == cachepolicy.Serve {
+	if d := f.route.Reuse(&f.ask, f.p.candidate(found, now), now); d.Verdict == cachepolicy.Serve {
 		f.status.Collapsed = true
 		f.give(answer{entry: found.entry})
 	}
-	return none
 }
 
 // perform asks the app once, or twice where the first answer says that it must

@@ -167,7 +167,9 @@ func (p *Proxy) recorded(next handler) handler {
 // route and who asks.
 func (p *Proxy) admitted(next handler) handler {
 	return func(w http.ResponseWriter, x *Exchange) {
-		if no := p.front.Admit(x); no != nil {
+		no := p.front.Admit(x)
+		p.front.Guard(w, x)
+		if no != nil {
 			p.deny(w, x, no)
 			return
 		}
@@ -177,7 +179,6 @@ func (p *Proxy) admitted(next handler) handler {
 			p.deny(w, x, no)
 			return
 		}
-		p.front.Guard(w, x)
 		x.pos = p.log.Position()
 		x.Visitor = p.sessions.Visit(r.Context(), r)
 		if x.Ask.Path == sessions.LogoutPath {

@@ -80,7 +80,6 @@ func TestUncacheableAnswersGoInParallel(t *testing.T) {
 func TestAStalledLeaderHoldsNobodyPastTheDeadline(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	stall := make(chan struct{})
-	t.Cleanup(func() { close(stall) })
 	first := make(chan struct{}, 1)
 	first <- struct{}{}
 	app := startApp(t, func(w http.ResponseWriter, r *http.Request) {
@@ -91,6 +90,7 @@ func TestAStalledLeaderHoldsNobodyPastTheDeadline(t *testing.T) {
 			fmt.Fprint(w, "page")
 		}
 	})
+	t.Cleanup(func() { close(stall) }) // before the app is closed, which waits for it
 	e := startEdge(t, app.URL, redisURL(redis), simpleRoutes)
 	go func() { _, _ = e.visitor().do("GET", "/page/stalled", "") }()
 	e.eventually("the leader is at the app", func() bool { return app.Asked.Load() == 1 })

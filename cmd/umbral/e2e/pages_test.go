@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,7 +121,9 @@ func TestTwoEdgesShareWhatOneStored(t *testing.T) {
 	a := startEdge(t, app.URL, redisURL(redis), simpleRoutes)
 	b := startEdge(t, app.URL, redisURL(redis), simpleRoutes)
 	first := a.visitor().get("/page/7")
-	b.eventually("the other edge serves it", func() bool { return b.visitor().get("/page/7").Hit() })
+	redis.Eventually("the page is in Redis", func() bool { // it is written behind the visitor
+		return slices.ContainsFunc(keysOf(t, redis), func(k string) bool { return strings.Contains(k, ":edge:c:") })
+	})
 	if got := b.visitor().get("/page/7").Body; got != first.Body {
 		t.Errorf("%q on one edge, %q on the other", first.Body, got)
 	}
