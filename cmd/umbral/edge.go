@@ -44,11 +44,19 @@ type edge struct {
 	warmer   *admin.Warmer
 	api      *admin.API
 
-	visitors, operators *http.Server
-	listen, adminListen net.Listener
-	draining            atomic.Bool
-	started             time.Time
+	visitors, operators  *http.Server
+	listen, adminListen  net.Listener
+	draining             atomic.Bool
+	started              time.Time
+	redisSince, purgeLag atomic.Int64 // unix nanoseconds; nanoseconds
+	purges               atomic.Uint64
 
+	background sync.WaitGroup
+	info       struct {
+		sync.Mutex
+		at     time.Time
+		fields map[string]string
+	}
 	mu   sync.Mutex // orders apply
 	file *config.File
 }
@@ -58,9 +66,10 @@ type edge struct {
 // runs; on an error nothing is left behind.
 func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edge, err error) {
 	e = &edge{set: set, log: log, access: access, started: time.Now(), events: &proxy.Events{}, metrics: proxy.NewMetrics()}
+	half := e
 	defer func() {
 		if err != nil {
-			e.release()
+			half.release()
 		}
 	}()
 	if e.reloader, err = config.NewReloader(config.ReloadOptions{
@@ -115,7 +124,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 		Front: proxy.NewFront(proxy.FrontOptions{
 			TrustedProxies: set.TrustedProxies, CookieSecure: set.CookieSecure, MaxURL: int(e.file.Bounds.URL),
 			Guard: proxy.GuardOptions{MaxBody: int64(e.file.Bounds.Body), Stall: e.file.Bounds.BodyTime},
-			Keep:  e.file.KeepHeaders, Ambiguous: cachepolicy.AmbiguousPath, Strip: sessions.StripHeaders,
+			Keep:  e.file.KeepHeaders, Ambiguous: cachepolicy.PathAmbiguous, Strip: sessions.StripHeaders,
 		}),
 		Access: proxy.NewAccess(proxy.AccessOptions{Log: access, Metrics: e.metrics, Events: e.events}),
 		Limiter: proxy.NewLimiter(proxy.LimiterOptions{
@@ -144,7 +153,8 @@ func (e *edge) start(ctx context.Context) error {
 	if err := e.reloader.Watch(e.apply); err != nil {
 		e.log.Warn("changes of the routes file are not followed; SIGHUP still reloads it", zap.Error(err))
 	}
-	go e.warmer.Follow(ctx, e.warmPlan)
+	e.background.Go(func() { e.warm(ctx) })
+	e.background.Go(func() { e.api.Run(ctx) })
 	go func() { _ = e.operators.Serve(e.adminListen) }()
 	go func() {
 		l := proxy.Listen(e.listen)
@@ -169,6 +179,7 @@ func (e *edge) stop() {
 		_ = e.visitors.Close()
 	}
 	_ = e.operators.Close()
+	e.background.Wait()
 	e.release()
 }
 
@@ -201,12 +212,15 @@ func (e *edge) release() {
 		_ = c.Close()
 	}
 	if e.embedded != nil {
-		_ = e.embedded.Close()
+		e.embedded.Close()
 	}
 	if e.flush != nil {
 		e.flush()
 	}
 }
+
+// embeddedBytes bounds what the in-process Redis keeps.
+const embeddedBytes = 256 << 20
 
 // connect makes a Redis client without asking Redis anything.
 func (e *edge) connect(name string, url config.Secret, pool int) (redis.UniversalClient, error) {
@@ -214,7 +228,7 @@ func (e *edge) connect(name string, url config.Secret, pool int) (redis.Universa
 	if raw == "embedded:" {
 		if e.embedded == nil {
 			var err error
-			if e.embedded, err = store.StartEmbedded(store.EmbeddedOptions{}); err != nil {
+			if e.embedded, err = store.StartEmbedded(embeddedBytes); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 			e.log.Warn("Redis is embedded in this process: for trying out only; all is gone when it ends")
@@ -241,7 +255,7 @@ func (e *edge) apply(file *config.File) error {
 		return err
 	}
 	if e.set.EdgeSecretsFile != "" {
-		fresh, err := config.ReadSecrets(e.set.EdgeSecretsFile)
+		fresh, err := e.set.ReadSecrets()
 		if err != nil {
 			return err
 		}

@@ -21,19 +21,20 @@ func newServeCommand() *cobra.Command {
 		Example: "  UPSTREAM_URL=http://web:8000 REDIS_URL=redis://redis:6379/1 EDGE_SECRETS=$(umbral secret) umbral serve",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			set, err := settingsOf(c, config.ServeNeeds()...)
+			set, err := loadSettings(c, config.ServeNeeds()...)
 			if err != nil {
-				return usage(err)
+				return err
 			}
-			return serve(c.Context(), set)
+			return serve(c.Context(), set, nil)
 		},
 	}
-	addSettingFlags(c)
+	addSettings(c)
 	return c
 }
 
-// serve runs the edge until a signal ends it.
-func serve(ctx context.Context, set *config.Settings) error {
+// serve runs the edge until a signal ends it; started, if not nil, is told
+// once it serves.
+func serve(ctx context.Context, set *config.Settings, started func(*edge)) error {
 	log, access, flush := newLogs(set)
 	defer flush()
 	e, err := newEdge(set, log, access)
@@ -50,7 +51,10 @@ func serve(ctx context.Context, set *config.Settings) error {
 		return err
 	}
 	log.Info("serving", zap.String("listen", e.listen.Addr().String()), zap.String("admin", e.adminListen.Addr().String()),
-		zap.Int("routes", len(e.file.Rules)), zap.String("version", version))
+		zap.Int("routes", len(e.file.Rules)), zap.String("version", buildInfo().Version))
+	if started != nil {
+		started(e)
+	}
 	if e.reloader.Status().Missing {
 		log.Warn("there is no routes file: only what the app's own headers allow is cached", zap.String("ROUTES_FILE", set.RoutesFile))
 	}

@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // Address says where Redis is, in the words of CONTRACT.md §2.
 type Address struct {
 	// URL is REDIS_URL: redis://, rediss:// or unix://, in the form that
-	// go-redis has for the mode. "embedded:" is an [Embedded]'s URL to take
-	// the place of.
+	// go-redis has for the mode. For "embedded:" start an [Embedded] and put
+	// its URL here.
 	URL string
 	// Mode is REDIS_MODE: single (also if empty), sentinel or cluster.
 	Mode string
@@ -73,6 +74,11 @@ func Connect(a Address) (redis.UniversalClient, error) {
 	}
 	return nil, fmt.Errorf("redis mode %q is none of single, sentinel, cluster", a.Mode)
 }
+
+// Silence ends the client library's own log, which has a line for every failed
+// connection: the breaker says once what there is to say. It is for all
+// clients of the process; call it before the first Connect.
+func Silence() { logging.Disable() }
 
 // fault names the form that the URL should have, and of the URL only its
 // scheme.

@@ -27,25 +27,75 @@ func (l *Log) Append(ctx context.Context, selectors []Selector, wait time.Durati
 	return l.Purge(ctx, Purge{Selectors: selectors, Wait: wait})
 }
 
-// Purge adds p to the log, as Append does. On an error the purge may or may
-// not hold; to make sure, purge again, which does no harm. Selectors that say
-// nothing, or too much, are an ErrSelector.
+// Purge adds p to the log, as Append does. Where Redis does not take it the
+// error is ErrUnavailable, and the purge holds on this edge at once and on the
+// others when Redis is back. Selectors that say nothing, or too much, are an
+// ErrSelector.
 func (l *Log) Purge(ctx context.Context, p Purge) (Receipt, error) {
 	selectors, err := encodeSelectors(p.Selectors)
 	if err != nil {
 		return Receipt{}, err
 	}
 	a, err := l.append(ctx, selectors, &p)
+	if err == nil {
+		began := l.now()
+		if err = l.applyOwn(ctx, a.Position); err == nil {
+			l.members.replace(a.edges, a.now)
+			receipt := Receipt{ID: a.ID(), At: time.UnixMilli(a.now)}
+			return l.gather(ctx, receipt, a, began, p.Wait), nil
+		}
+	}
+	l.keep(p.Selectors)
+	return Receipt{At: l.now(), Edges: []Ack{{Edge: l.edge, Applied: true}}}, err
+}
+
+// keep has selectors hold here until Redis takes them.
+func (l *Log) keep(selectors []Selector) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unsent = append(slices.Clip(l.unsent), selectors...)
+	if _, err := encodeSelectors(l.unsent); err != nil {
+		l.unsent = []Selector{{All: true}} // too much for one record
+	}
+	l.resetUnsent()
+}
+
+// resetUnsent is called with mu held.
+func (l *Log) resetUnsent() {
+	if h := l.head.Load(); h != nil {
+		next := *h
+		next.unsent = unsentIndex(l.unsent)
+		l.head.Store(&next)
+	}
+}
+
+// send appends what Redis has not taken before.
+func (l *Log) send(ctx context.Context) error {
+	l.mu.RLock()
+	unsent := l.unsent
+	l.mu.RUnlock()
+	if len(unsent) == 0 {
+		return nil
+	}
+	selectors, err := encodeSelectors(unsent)
 	if err != nil {
-		return Receipt{}, err
+		return err
 	}
-	began := l.now()
-	if err := l.applyOwn(ctx, a.Position); err != nil {
-		return Receipt{}, err
+	a, err := l.append(ctx, selectors, &Purge{})
+	if err == nil {
+		err = l.applyOwn(ctx, a.Position)
 	}
-	receipt := Receipt{ID: a.ID(), At: time.UnixMilli(a.now)}
-	l.members.replace(a.edges, a.now)
-	return l.gather(ctx, receipt, a, began, p.Wait), nil
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// More may have come meanwhile, behind these; or all has taken their place.
+	if len(l.unsent) >= len(unsent) && slices.Equal(l.unsent[:len(unsent)], unsent) {
+		l.unsent = slices.Clone(l.unsent[len(unsent):])
+	}
+	l.resetUnsent()
+	return nil
 }
 
 // appended is what Redis says of a new record.

@@ -56,6 +56,7 @@ type Log struct {
 	readMu sync.Mutex // one reader of the stream at a time
 	mu     sync.RWMutex
 	index  *purgeIndex // guarded by mu; changes together with head
+	unsent []Selector  // guarded by mu; purges that Redis has yet to take
 
 	members  members
 	replicas atomic.Int64 // of the log's node, -1 unknown
@@ -77,6 +78,9 @@ type Log struct {
 type head struct {
 	epoch, number uint64
 	word          string
+	// unsent judges by the purges that Redis has yet to take: whatever they
+	// match is dead, however young. Nil for none, and never changed.
+	unsent *purgeIndex
 }
 
 type logStats struct{ applied, epochs atomic.Uint64 }
@@ -96,6 +100,9 @@ func newLog(o *Options, b *breaker, ring *atomic.Pointer[keyring], bus *bus) *Lo
 	return l
 }
 
+// Edge is this edge's name among the others.
+func (l *Log) Edge() string { return l.edge }
+
 // Position implements [PurgeLog]. It is zero until the log has been read.
 func (l *Log) Position() Position {
 	h := l.head.Load()
@@ -111,6 +118,11 @@ func (l *Log) Judge(e *Entry) Life {
 	h := l.head.Load()
 	if h == nil || h.epoch != e.Position.Epoch {
 		return Dead
+	}
+	if h.unsent != nil {
+		if life := h.unsent.judge(e); life != Alive {
+			return life
+		}
 	}
 	// Numbers of one epoch only rise, and checked is of e's own epoch.
 	if max(e.Position.Number, e.checked.Load()) < h.number {
@@ -258,8 +270,9 @@ func (l *Log) catchUp(ctx context.Context) error {
 	}
 }
 
+// is reports whether r is the record that h stands at.
 func (r *Record) is(h *head) bool {
-	return r.Position.Number == h.number && r.Position.Epoch == h.epoch && r.word == h.word
+	return r.Position == Position{h.epoch, h.number} && r.word == h.word
 }
 
 // page reads records from an id on, that one included.
@@ -333,8 +346,20 @@ func (l *Log) note(index *purgeIndex, r *Record) {
 	}
 }
 
+// setHead is called with mu held.
 func (l *Log) setHead(r *Record) {
-	l.head.Store(&head{epoch: r.Position.Epoch, number: r.Position.Number, word: r.word})
+	l.head.Store(&head{
+		epoch: r.Position.Epoch, number: r.Position.Number, word: r.word, unsent: unsentIndex(l.unsent),
+	})
+}
+
+func unsentIndex(unsent []Selector) *purgeIndex {
+	if len(unsent) == 0 {
+		return nil
+	}
+	index := newPurgeIndex()
+	index.add(unsent, ^uint64(0))
+	return index
 }
 
 // reload reads the whole stream anew. readMu is held.
@@ -410,7 +435,7 @@ func (l *Log) beat(ctx context.Context) error {
 		return err
 	}
 	h := l.head.Load()
-	if h == nil || *h != b.last {
+	if h == nil || !b.last.is(h) {
 		if err := l.catchUp(ctx); err != nil {
 			return err
 		}
@@ -422,7 +447,10 @@ func (l *Log) beat(ctx context.Context) error {
 	if l.lost.CompareAndSwap(true, false) {
 		l.logger.Info("the purge log is followed again")
 	}
-	if b.first > l.first && l.head.Load().number >= b.last.number {
+	if err := l.send(ctx); err != nil {
+		return err
+	}
+	if b.first > l.first && l.head.Load().number >= b.last.Position.Number {
 		// What Redis has trimmed matters no more.
 		if l.first = b.first; l.first > 0 {
 			l.mu.Lock()

@@ -13,7 +13,7 @@ import (
 
 // pulse is the answer to a heartbeat.
 type pulse struct {
-	last  head
+	last  Record // Position and word alone
 	first uint64
 	now   int64 // Redis's clock in ms
 	edges map[string]member
@@ -68,8 +68,8 @@ func readPulse(reply []any) (p pulse, replicas int64, err error) {
 	}
 	var errs [5]error
 	text := func(i int) string { s, _ := reply[i].(string); return s }
-	p.last.number, errs[0] = strconv.ParseUint(text(0), 10, 64)
-	p.last.epoch, errs[1] = strconv.ParseUint(text(1), 10, 64)
+	p.last.Position.Number, errs[0] = strconv.ParseUint(text(0), 10, 64)
+	p.last.Position.Epoch, errs[1] = strconv.ParseUint(text(1), 10, 64)
 	p.last.word = text(2)
 	p.first, errs[2] = strconv.ParseUint(text(3), 10, 64)
 	p.now, errs[3] = strconv.ParseInt(text(4), 10, 64)

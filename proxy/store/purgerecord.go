@@ -35,6 +35,7 @@ func (p Position) ID() string {
 const (
 	maxSelectors    = 10_000
 	maxSelectorText = 8 << 10
+	maxRecord       = 1 << 20
 	maxAuditText    = 1 << 10
 )
 
@@ -79,6 +80,9 @@ func encodeSelectors(list []Selector) (string, error) {
 			kind |= selectSoft
 		}
 		b = appendString(append(b, kind), text)
+	}
+	if len(b) > maxRecord {
+		return "", fmt.Errorf("%w: more than a mebibyte", ErrSelector)
 	}
 	return string(b), nil
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -290,4 +292,21 @@ func (t *Tiered) Stats() Stats {
 		FailedSets: v.failedSets.Load(), Dropped: t.queue.dropped.Load(), Refused: t.refused.Load(),
 		Corrupt: v.corrupt.Load(), Queued: t.queue.length(),
 	}
+}
+
+// PublicURLs lists up to limit distinct URLs of public pages in memory that
+// selectors match, most used first. It walks the tier.
+func (t *Tiered) PublicURLs(selectors []Selector, limit int) []string {
+	dry := newPurgeIndex()
+	dry.add(selectors, ^uint64(0))
+	hits := make(map[string]uint32)
+	t.memory.each(func(e *Entry) bool {
+		if e.Response != nil && e.Session == "" && e.User == "" && t.log.Judge(e) != Dead && dry.judge(e) != Alive {
+			hits[e.URL] = max(hits[e.URL], e.Hits.Load())
+		}
+		return true
+	})
+	urls := slices.Collect(maps.Keys(hits))
+	slices.SortFunc(urls, func(a, b string) int { return cmp.Or(cmp.Compare(hits[b], hits[a]), cmp.Compare(a, b)) })
+	return urls[:min(len(urls), limit)]
 }
