@@ -56,6 +56,7 @@ const (
 	RateLimited
 	EdgeAnswer     // the edge answers this address itself
 	SessionRenewal // the app is asked so that its sliding session goes on
+	RequestRefused // the request breaks a rule or a limit of the edge's
 	numReasons
 )
 
@@ -72,6 +73,7 @@ var reasonNames = [numReasons]string{
 	ControlFields: "control-fields", AppUnreachable: "app-unreachable", AppError: "app-error", AppTimeout: "app-timeout",
 	BadAnswer: "bad-answer", SessionsDown: "sessions-down", Overloaded: "overloaded", RateLimited: "rate-limited",
 	EdgeAnswer: "edge-answer", SessionRenewal: "session-renewal",
+	RequestRefused: "request-refused",
 }
 
 // String is the reason's name, a token: the value of detail= and of labels.

@@ -2,11 +2,9 @@ package proxy
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -19,7 +17,8 @@ import (
 
 // AccessOptions sets up an [Access].
 type AccessOptions struct {
-	// Log takes one entry a request; nil: no access log, at no cost.
+	// Log takes one entry a request, best one of NewAccessCore; nil: no
+	// access log, at no cost.
 	Log zapcore.Core
 	// Metrics counts; nil: nothing does.
 	Metrics *Metrics
@@ -127,6 +126,7 @@ type line struct {
 	code           int
 	bytes          int64
 	took, upstream time.Duration
+	buf            [48]byte // room for an address
 }
 
 // MarshalLogObject implements zapcore.ObjectMarshaler. No field of the header
@@ -151,9 +151,8 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if l.upstream > 0 {
 		enc.AddFloat64("upstream_ms", milliseconds(l.upstream))
 	}
-	var b [64]byte
 	if x.Client.IsValid() {
-		enc.AddByteString("client", x.Client.AppendTo(b[:0]))
+		enc.AddByteString("client", x.Client.AppendTo(l.buf[:0]))
 	}
 	if s := x.Ask.Identity.Session; s != "" {
 		enc.AddString("session", short(s))
@@ -184,12 +183,7 @@ func milliseconds(d time.Duration) float64 { return float64(d/time.Microsecond) 
 func short(digest string) string { return digest[:min(len(digest), 12)] }
 
 // reasonName is the reason's word in Cache-Status, log, metrics and events.
-func reasonName(r cachepolicy.Reason) string {
-	if s, ok := any(r).(fmt.Stringer); ok {
-		return s.String()
-	}
-	return strconv.Itoa(int(r))
-}
+func reasonName(r cachepolicy.Reason) string { return r.String() }
 
 func tierName(t store.Tier) string {
 	switch t {

@@ -42,7 +42,7 @@ type Refusal struct {
 }
 
 func refuse(status int) *Refusal {
-	return &Refusal{Status: status, Close: status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge}
+	return &Refusal{Status: status, Reason: cachepolicy.RequestRefused, Close: status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge}
 }
 
 // faults maps errors to answers, the first that matches holds.
@@ -50,9 +50,9 @@ var faults = []struct {
 	is error
 	to Refusal
 }{
-	{ErrBodyTooLarge, Refusal{Status: http.StatusRequestEntityTooLarge, Close: true}},
-	{ErrBodyStalled, Refusal{Status: http.StatusRequestTimeout, Close: true}},
-	{errBodyBroken, Refusal{Status: http.StatusBadRequest, Close: true}},
+	{ErrBodyTooLarge, Refusal{Status: http.StatusRequestEntityTooLarge, Reason: cachepolicy.RequestRefused, Close: true}},
+	{ErrBodyStalled, Refusal{Status: http.StatusRequestTimeout, Reason: cachepolicy.RequestRefused, Close: true}},
+	{errBodyBroken, Refusal{Status: http.StatusBadRequest, Reason: cachepolicy.RequestRefused, Close: true}},
 	{errOnlyIfCached, Refusal{Status: http.StatusGatewayTimeout, Reason: cachepolicy.RequestOnlyIfCached}},
 	{ErrOverloadedEdge, Refusal{Status: http.StatusServiceUnavailable, Reason: cachepolicy.Overloaded, RetryAfter: time.Second}},
 	{ErrOverloaded, Refusal{Status: http.StatusServiceUnavailable, Reason: cachepolicy.Overloaded, RetryAfter: time.Second}},
@@ -76,7 +76,7 @@ func RefusalFor(err error) *Refusal {
 	}
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		return &Refusal{Status: http.StatusRequestEntityTooLarge, Close: true, Cause: err}
+		return &Refusal{Status: http.StatusRequestEntityTooLarge, Reason: cachepolicy.RequestRefused, Close: true, Cause: err}
 	}
 	return &Refusal{Status: http.StatusBadGateway, Reason: cachepolicy.BadAnswer, Cause: err}
 }
@@ -88,6 +88,7 @@ func (f *Refusal) Write(w http.ResponseWriter, r *http.Request) {
 	if f.Status == statusClientGone {
 		return
 	}
+	f.discard(w, r)
 	h := w.Header()
 	for _, name := range representationFields {
 		delete(h, name)
@@ -99,7 +100,7 @@ func (f *Refusal) Write(w http.ResponseWriter, r *http.Request) {
 	if f.RetryAfter > 0 {
 		h["Retry-After"] = []string{strconv.FormatInt(int64(math.Ceil(f.RetryAfter.Seconds())), 10)}
 	}
-	if f.Close && r.ProtoMajor < 2 {
+	if (f.Close || len(r.TransferEncoding) > 0) && r.ProtoMajor < 2 {
 		h["Connection"] = []string{"close"}
 	}
 	if f.Status == http.StatusNoContent {
@@ -115,6 +116,17 @@ func (f *Refusal) Write(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, page)
 	}
 }
+
+// discard bounds the time in which net/http, to find the next request, reads
+// content that a refused request has and nobody else will read.
+func (f *Refusal) discard(w http.ResponseWriter, r *http.Request) {
+	if _, bounded := r.Body.(*guardedBody); bounded || r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(discardTime))
+}
+
+const discardTime = 5 * time.Second
 
 // representationFields speak of an answer that is not sent after all.
 var representationFields = []string{

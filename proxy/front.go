@@ -124,7 +124,7 @@ func (f *Front) target(r *http.Request) *Refusal {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodConnect, http.MethodTrace:
-		return &Refusal{Status: http.StatusMethodNotAllowed, Allow: usualMethods}
+		return &Refusal{Status: http.StatusMethodNotAllowed, Reason: cachepolicy.RequestRefused, Allow: usualMethods}
 	}
 	uri := r.RequestURI
 	if len(uri) > f.maxURL {
@@ -157,7 +157,7 @@ func (f *Front) AllowMethod(x *Exchange) *Refusal {
 	case rule.Listed() && rule.TTL == cachepolicy.AppTTL:
 		return nil // the pure RFC: an unknown method goes through, and invalidates (RFC 9111 §4.4)
 	}
-	return &Refusal{Status: http.StatusNotImplemented, Allow: usualMethods}
+	return &Refusal{Status: http.StatusNotImplemented, Reason: cachepolicy.RequestRefused, Allow: usualMethods}
 }
 
 // hop counts down Max-Forwards.
@@ -171,7 +171,7 @@ func (x *Exchange) hop() *Refusal {
 	case err != nil || len(lines) > 1:
 		return refuse(http.StatusBadRequest)
 	case n == 0:
-		return &Refusal{Status: http.StatusNoContent, Allow: usualMethods}
+		return &Refusal{Status: http.StatusNoContent, Reason: cachepolicy.EdgeAnswer, Allow: usualMethods}
 	}
 	x.R.Header["Max-Forwards"] = []string{strconv.FormatUint(n-1, 10)}
 	return nil

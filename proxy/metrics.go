@@ -20,7 +20,8 @@ import (
 type verdict uint8
 
 const (
-	verdictRefused     verdict = iota // answered by the edge itself, no
+	verdictRefused     verdict = iota // by the edge
+	verdictEdge                       // answered by the edge itself
 	verdictHit                        // from the store
 	verdictStale                      // from the store although stale
 	verdictRevalidated                // from the store, the app's 304 said so
@@ -31,7 +32,7 @@ const (
 )
 
 func (v verdict) String() string {
-	return [numVerdicts]string{"refused", "hit", "stale", "revalidated", "miss", "bypass", "error"}[v]
+	return [numVerdicts]string{"refused", "edge", "hit", "stale", "revalidated", "miss", "bypass", "error"}[v]
 }
 
 func verdictOf(s *cachepolicy.Status, code int) verdict {
@@ -42,6 +43,9 @@ func verdictOf(s *cachepolicy.Status, code int) verdict {
 		return verdictHit
 	}
 	if s.Fwd == cachepolicy.FwdNone {
+		if code < 400 {
+			return verdictEdge
+		}
 		return verdictRefused
 	}
 	switch s.Detail {

@@ -3,10 +3,8 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -15,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -353,52 +350,4 @@ func (og *Origin) pick(not *upstream) *upstream {
 		return anyone
 	}
 	return best
-}
-
-// errDial marks a failure before anything could have been written.
-var errDial = errors.New("no connection")
-
-// classify makes one of the four errors of err, or keeps the context's.
-func classify(ctx context.Context, err error) error {
-	if cause := ctx.Err(); cause != nil {
-		if errors.Is(cause, context.DeadlineExceeded) {
-			return fmt.Errorf("%w: %w", ErrTimeout, err)
-		}
-		return fmt.Errorf("%w: %w", cause, err)
-	}
-	var op *net.OpError
-	dialled := errors.As(err, &op) && op.Op == "dial"
-	var certificate *tls.CertificateVerificationError
-	var hostname x509.HostnameError
-	var record tls.RecordHeaderError
-	var errno syscall.Errno
-	switch {
-	case errors.Is(err, ErrBadAnswer):
-		return err
-	case timedOut(err) && dialled:
-		return fmt.Errorf("%w: %w: %w", ErrTimeout, errDial, err)
-	case timedOut(err):
-		return fmt.Errorf("%w: %w", ErrTimeout, err)
-	case dialled:
-		return fmt.Errorf("%w: %w: %w", ErrUnreachable, errDial, err)
-	case errors.As(err, &op), errors.As(err, &errno), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		errors.Is(err, net.ErrClosed), errors.As(err, &certificate), errors.As(err, &hostname), errors.As(err, &record),
-		strings.Contains(err.Error(), "server closed"): // net/http exports none of its errors for this
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
-	return fmt.Errorf("%w: %w", ErrBadAnswer, err)
-}
-
-// count counts a failure and passes it on. That the visitor has gone is none
-// of the app's.
-func (og *Origin) count(r *http.Request, err error) error {
-	switch {
-	case errors.Is(err, ErrTimeout):
-		og.counts.timeout.Add(1)
-	case errors.Is(err, ErrUnreachable):
-		og.counts.unreachable.Add(1)
-	case errors.Is(err, ErrBadAnswer):
-		og.counts.badAnswer.Add(1)
-	}
-	return err
 }

@@ -1,0 +1,256 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// writePair writes a self-signed certificate for 127.0.0.1 with a name of its own.
+func writePair(t *testing.T, dir, name string) (cert, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}, &x509.Certificate{SerialNumber: big.NewInt(1)}, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, b := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+func serveTLS(t *testing.T, o ServerOptions) (addr string, s *http.Server) {
+	t.Helper()
+	s, err := NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.ServeTLS(Listen(l), "", "")
+	t.Cleanup(func() { s.Close() })
+	return l.Addr().String(), s
+}
+
+func TestServerSpeaksHTTP2(t *testing.T) {
+	cert, key := writePair(t, t.TempDir(), "one")
+	addr, _ := serveTLS(t, ServerOptions{TLSCert: cert, TLSKey: key, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &Exchange{R: r, Start: time.Now()}
+		f := NewFront(FrontOptions{})
+		if no := f.Admit(x); no != nil {
+			no.Write(w, r)
+			return
+		}
+		f.Guard(w, x)
+		body, err := io.ReadAll(r.Body)
+		fmt.Fprint(w, r.Proto, " ", x.Ask.Scheme, " ", x.Ask.Host, " ", string(body), err)
+	})})
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	r, _ := http.NewRequest("POST", "https://"+addr+"/", strings.NewReader("hi"))
+	r.Host = "Site.Example:443"
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, _ := io.ReadAll(resp.Body); string(b) != "HTTP/2.0 https site.example hi<nil>" {
+		t.Errorf("%d %q", resp.StatusCode, b)
+	}
+}
+
+func TestOnlyHost(t *testing.T) {
+	for _, tt := range []struct {
+		lines []string
+		want  bool
+	}{{[]string{"a"}, true}, {[]string{"A"}, true}, {[]string{"b"}, false}, {[]string{"a", "a"}, false}} {
+		h := http.Header{"Host": tt.lines}
+		if got := onlyHost(h, "a"); got != tt.want || h["Host"] != nil {
+			t.Errorf("%q: %v, %v", tt.lines, got, h)
+		}
+	}
+}
+
+func TestServerFollowsItsCertificate(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := writePair(t, dir, "one")
+	pair := &keyPair{cert: cert, key: key}
+	now := time.Now()
+	name := func() string {
+		c, err := x509.ParseCertificate(pair.current.Load().Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Subject.CommonName
+	}
+	if err := pair.load(now); err != nil || name() != "one" {
+		t.Fatal(err)
+	}
+	writePair(t, dir, "second")
+	if err := pair.load(now); err != nil || name() != "second" {
+		t.Error(name(), err)
+	}
+	if err := os.WriteFile(key, []byte("half a fi"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := pair.load(now); err == nil || name() != "second" {
+		t.Error("a pair that is none is in force")
+	}
+	writePair(t, dir, "third one")
+	if err := pair.load(now); err != nil || name() != "third one" {
+		t.Error(name(), err)
+	}
+	if _, err := NewServer(ServerOptions{TLSCert: filepath.Join(dir, "none"), TLSKey: key}); err == nil {
+		t.Error("a server without its certificate starts")
+	}
+}
+
+func TestServerIsLateOverTLS(t *testing.T) {
+	cert, key := writePair(t, t.TempDir(), "one")
+	addr, _ := serveTLS(t, ServerOptions{TLSCert: cert, TLSKey: key, ReadHeaderTimeout: 50 * time.Millisecond, Handler: http.NotFoundHandler()})
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(c, "GET / HTTP/1.1\r\nHo")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != http.StatusRequestTimeout {
+		t.Error(resp, err)
+	}
+}
+
+// A websocket passes through the front door, ReverseProxy and the origin, and
+// works in both directions.
+func TestWebsocketPassesThrough(t *testing.T) {
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		c, brw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", r.Header.Get("Upgrade"))
+		line, _ := brw.ReadString('\n')
+		io.WriteString(c, "echo "+line)
+	})
+	og := newTestOrigin(t, OriginOptions{URLs: []string{a.URL}})
+	f, access := NewFront(FrontOptions{}), NewAccess(AccessOptions{})
+	s, err := NewServer(ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &Exchange{R: r, Start: time.Now()}
+		rec := access.Begin(w, x)
+		defer access.End(rec, x)
+		if no := f.Admit(x); no != nil || !x.Upgrade {
+			t.Error(no, x.Upgrade)
+		}
+		rp := &httputil.ReverseProxy{Transport: og, Rewrite: func(pr *httputil.ProxyRequest) { f.SetForwarded(pr.Out.Header, x) }}
+		rp.ServeHTTP(rec, r)
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(Listen(l))
+	defer s.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(c, "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	br := bufio.NewReader(c)
+	resp, err := http.ReadResponse(br, nil)
+	if err != nil || resp.StatusCode != 101 {
+		t.Fatal(resp, err)
+	}
+	io.WriteString(c, "hello\n")
+	if line, err := br.ReadString('\n'); line != "echo hello\n" {
+		t.Errorf("%q %v", line, err)
+	}
+}
+
+// A visitor who takes nothing is cut off: each Write has a deadline, which
+// net/http does not take back, and which costs a call only now and then.
+func TestVisitorsMustTakeWhatIsSent(t *testing.T) {
+	c := &deadlineConn{}
+	v := &visitorConn{Conn: c}
+	for range 100 {
+		v.Write([]byte("x"))
+		v.SetWriteDeadline(time.Time{})
+	}
+	if c.sets != 1 || time.Until(c.until) < writeStall/2 {
+		t.Errorf("%d deadlines, %s", c.sets, time.Until(c.until))
+	}
+}
+
+type deadlineConn struct {
+	net.Conn
+	until time.Time
+	sets  int
+}
+
+func (c *deadlineConn) Write(p []byte) (int, error)        { return len(p), nil }
+func (c *deadlineConn) SetWriteDeadline(t time.Time) error { c.until = t; c.sets++; return nil }
+
+func TestServerStops(t *testing.T) {
+	s, err := NewServer(ServerOptions{Handler: http.NotFoundHandler()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- s.Serve(Listen(l)) }()
+	resp, err := http.Get("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != http.ErrServerClosed {
+		t.Error(err)
+	}
+}
