@@ -59,8 +59,10 @@ function ceiling(x) {
 
 // chart draws series over points, newest at the right. A series has a name,
 // of(point) → number or null, which leaves a gap, a colour, text(value), and
-// max, or none: then all such series share the axis that is labelled.
-function chart(box, series) {
+// max, or none: then all such series share the axis that is labelled. With
+// log the axis goes by powers of ten, so that a p50 of 90 µs can be seen below
+// a p99 of 90 ms. A series aside has a scale of its own, without labels.
+function chart(box, series, log) {
   let points = [], from = 0, to = 1;
   const svg = s('svg', { role: 'img' });
   const empty = h('div', { class: 'empty' }, 'Collecting…');
@@ -81,32 +83,37 @@ function chart(box, series) {
     svg.setAttribute('viewBox', `0 0 ${w} ${hgt}`);
     svg.replaceChildren();
     const own = series.filter(q => !q.aside);
-    const limit = own[0].max || ceiling(Math.max(...points.flatMap(p => own.map(q => q.of(p) || 0))));
-    for (const f of [0, .25, .5, .75, 1]) {
+    const values = points.flatMap(p => own.map(q => q.of(p))).filter(v => v > 0);
+    let limit = own[0].max || ceiling(Math.max(...values)), low = 0;
+    if (log) [low, limit] = values.length ? [Math.floor(Math.log10(Math.min(...values))), Math.floor(Math.log10(Math.max(...values))) + 1] : [0, 1];
+    const share = v => log ? v > 0 ? (Math.log10(v) - low) / (limit - low) : 0 : v / limit;
+    const marks = log ? Array.from({ length: limit - low + 1 }, (_, i) => i / (limit - low)) : [0, .25, .5, .75, 1];
+    marks.forEach((f, i) => {
       svg.append(s('line', { class: 'grid', x1: left, x2: w - right, y1: y(f), y2: y(f) }));
-      if (f * 4 % 2 === 0) svg.append(s('text', { x: left - 8, y: y(f) + 4, 'text-anchor': 'end' }, own[0].text(limit * f)));
-    }
+      if (log || i % 2 === 0) svg.append(s('text', { x: left - 8, y: y(f) + 4, 'text-anchor': 'end' }, own[0].text(log ? 10 ** (low + i) : limit * f).replace(/\.0+(?!\d)/, '')));
+    });
     const ticks = Math.max(2, Math.min(6, Math.floor(w / 130)));
     for (let i = 0; i < ticks; i++) {
       const t = from + (to - from) * (i + .5) / ticks;
       svg.append(s('text', { x: x(t), y: hgt - 3, 'text-anchor': 'middle' }, say.clock(t).slice(0, to - from < 600000 ? 8 : 5)));
     }
     for (const q of series) {
-      const top1 = q.aside ? ceiling(Math.max(...points.map(p => q.of(p) || 0))) * (q.room || 1) : limit;
+      const peak = q.aside ? ceiling(Math.max(...points.map(p => q.of(p) || 0))) * (q.room || 1) : 0;
       let d = '', area = '', open = null, last = 0;
       const shut = () => { if (open !== null) area += `L${last},${y(0)}L${open},${y(0)}Z`; open = null; };
       for (const p of points) {
         const v = q.of(p);
         if (v === null) { shut(); continue; }
-        const px = x(p.t).toFixed(1), py = y(Math.min(1, v / top1)).toFixed(1);
-        d += (open === null ? 'M' : 'L') + px + ',' + py;
-        area += (open === null ? 'M' : 'L') + px + ',' + py;
+        const px = x(p.t).toFixed(1), py = y(Math.max(0, Math.min(1, q.aside ? v / peak : share(v)))).toFixed(1);
+        const step = (open === null ? 'M' : 'L') + px + ',' + py;
+        d += step;
+        area += step;
         if (open === null) open = px;
         last = px;
       }
       shut();
       if (q.fill) svg.append(s('path', { d: area, fill: `var(${q.colour})`, 'fill-opacity': q.fill, stroke: 'none' }));
-      if (!q.lineless) svg.append(s('path', { class: 'line', d, stroke: `var(${q.colour})` }));
+      svg.append(s('path', { class: 'line', d, stroke: `var(${q.colour})` }));
     }
     svg.append(cross);
   }

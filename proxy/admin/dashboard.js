@@ -55,7 +55,8 @@ function showTiles(list) {
   figure('k-memory', say.bytes(n.memory.bytes));
   const full = ratioOf(n.memory.bytes, n.memory.limit) || 0;
   $('k-memory-bar').style.width = Math.min(100, full * 100) + '%';
-  $('k-memory-sub').textContent = n.memory.limit ? `of ${say.bytes(n.memory.limit)} · ${say.count(n.memory.entries)} pages · ${say.count(n.memory.evictions)} evicted` : 'off';
+  $('k-memory-sub').textContent = n.memory.limit ? `of ${say.bytes(n.memory.limit)} · ${say.count(n.memory.entries)} pages` : 'off';
+  $('k-memory-sub').title = `${say.count(n.memory.evictions)} evicted, ${say.bytes(n.memory.personal_bytes)} of it personal pages`;
 }
 
 function pill(kind, text, title) { return h('span', { class: 'pill ' + kind, title }, text); }
@@ -167,7 +168,7 @@ function startFigures() {
     { name: 'requests', of: p => p.rate, colour: '--pass', aside: true, room: 1.6, text: v => say.rate(v) + '/s' }]);
   drawLatency = chart($('chart-latency'), [
     { name: 'p99', of: p => p.requests ? p.p99_ms : null, colour: '--stale', fill: .07, text: say.ms },
-    { name: 'p50', of: p => p.requests ? p.p50_ms : null, colour: '--accent', fill: .12, text: say.ms }]);
+    { name: 'p50', of: p => p.requests ? p.p50_ms : null, colour: '--accent', fill: .12, text: say.ms }], true);
   press($('range'), 'range', range => { state.range = range; refresh(); });
   document.querySelector('#routes thead').addEventListener('click', e => {
     const key = e.target.dataset.sort;
