@@ -67,6 +67,8 @@ type Request struct {
 	// Trusted says that the request's own cache directives are honoured: it
 	// comes from a trusted proxy or carries the admin token.
 	Trusted bool
+	// Body says that the request has content.
+	Body bool
 }
 
 // Response is the app's final answer, before anything is removed from it but
@@ -81,6 +83,10 @@ type Response struct {
 	// CookieChange says that the response's Set-Cookie fields, if any,
 	// would change the visitor's jar (SESSIONS.md §8).
 	CookieChange bool
+	// IfNoneMatch is the If-None-Match that went up, "" if none. Only
+	// [Policy.Freshen] reads it: a 304 without any validator can select a
+	// stored response only if that response's alone were sent.
+	IfNoneMatch string
 }
 
 // Stored is a response as the cache holds it, less its body. It is immutable
@@ -100,21 +106,27 @@ type Stored struct {
 	Lifetime Lifetime
 	// Scope is whose it is.
 	Scope Scope
-	// VaryFields are the lower-case, sorted, distinct names of Vary;
-	// VaryValues the values of the request that it answered, normalised, in
-	// the same order.
+	// VaryFields are the lower-case, sorted, distinct names of Vary that the
+	// primary key does not already cover; VaryValues the values of the
+	// request that it answered, normalised, in the same order. A name may be
+	// followed by ";" and a language: see vary.go.
 	VaryFields, VaryValues []string
 	// Tags are the rule's tags with wildcards filled in, and the app's
 	// (Cache-Tag, Surrogate-Key, xkey, Cache-Groups), distinct.
 	Tags []string
 	// NoVarySearch is the response's valid No-Vary-Search, normalised, or "".
 	NoVarySearch string
-	// ETag is the entity-tag with its quotes and W/ if weak, "" if none;
-	// LastModified is zero if absent or malformed.
+	// ETag is the app's entity-tag with its quotes and W/ if weak, "" if it
+	// sent none; Header's Etag is what a visitor sees, and may be one that
+	// the edge made. LastModified is zero if absent or malformed.
 	ETag         string
 	LastModified time.Time
 	// Part is the range that the body holds where Status is 206, else nil.
 	Part *Part
+	// Unkept, if not None, says that a validation made the response
+	// unstorable: it answers the request that validated it, and must then be
+	// deleted. Only [Policy.Freshen] and [Policy.FreshenByHead] set it.
+	Unkept Reason
 }
 
 // Part is the single range that an incomplete response holds.
@@ -146,7 +158,8 @@ type Lifetime struct {
 // No-Vary-Search: how to find the response itself.
 type Index struct {
 	// Vary lists the distinct sets of field names seen, newest first, at
-	// most 4; a variant without Vary is the empty set.
+	// most 4; a variant without Vary is the empty set, and comes last. Each
+	// goes to [Policy.VariantKey] as it is.
 	Vary [][]string
 	// NoVarySearch is the newest valid value seen, "" if none.
 	NoVarySearch string

@@ -14,6 +14,7 @@ const (
 	AmbiguousPath     // two programs could read the path differently
 	BodyOnGet         // a GET or HEAD with content
 	UpgradeRequest    // Upgrade: websocket
+	NoIdentity        // a personal page, and nothing to tell the visitor by
 	FlashCookie       // a cookie of sessions' bypass is in the jar
 	RequestNoStore    // Cache-Control: no-store from a trusted client
 	HitForMiss        // remembered as uncacheable
@@ -53,5 +54,39 @@ const (
 	SessionsDown
 	Overloaded
 	RateLimited
+	EdgeAnswer     // the edge answers this address itself
+	SessionRenewal // the app is asked so that its sliding session goes on
 	numReasons
 )
+
+var reasonNames = [numReasons]string{
+	None: "none", RouteOff: "route-off", UncacheableMethod: "uncacheable-method", AmbiguousPath: "ambiguous-path",
+	BodyOnGet: "body-on-get", UpgradeRequest: "upgrade-request", NoIdentity: "no-identity", FlashCookie: "flash-cookie",
+	RequestNoStore: "request-no-store", HitForMiss: "hit-for-miss", NotStored: "not-stored", VaryMismatch: "vary-mismatch",
+	Stale: "stale", MustValidate: "must-validate", RequestNoCache: "request-no-cache", RequestMaxAge: "request-max-age",
+	RequestOnlyIfCached: "request-only-if-cached", SoftPurged: "soft-purged", Purged: "purged", LogLost: "log-lost",
+	PartMismatch: "part-mismatch", StoreDown: "store-down", ResponseNoStore: "response-no-store",
+	ResponsePrivate: "response-private", SetsCookie: "sets-cookie", VaryStar: "vary-star", Authorization: "authorization",
+	NoFreshness: "no-freshness", AlreadyStale: "already-stale", StatusNotListed: "status-not-listed", TooLarge: "too-large",
+	Truncated: "truncated", PartialContent: "partial-content", NotUnderstood: "not-understood", UnknownCoding: "unknown-coding",
+	ControlFields: "control-fields", AppUnreachable: "app-unreachable", AppError: "app-error", AppTimeout: "app-timeout",
+	BadAnswer: "bad-answer", SessionsDown: "sessions-down", Overloaded: "overloaded", RateLimited: "rate-limited",
+	EdgeAnswer: "edge-answer", SessionRenewal: "session-renewal",
+}
+
+// String is the reason's name, a token: the value of detail= and of labels.
+func (r Reason) String() string {
+	if r < numReasons {
+		return reasonNames[r]
+	}
+	return "unknown"
+}
+
+// Reasons lists every reason but None, for metrics and documentation.
+func Reasons() []Reason {
+	all := make([]Reason, 0, numReasons-1)
+	for r := None + 1; r < numReasons; r++ {
+		all = append(all, r)
+	}
+	return all
+}

@@ -43,6 +43,9 @@ type Exchange struct {
 	pos store.Position
 	// plan is what fetch is to do with the request that goes up.
 	plan plan
+	rec  *Recorder
+	// cancel ends the request that went up, where the session may end first.
+	cancel context.CancelFunc
 }
 
 type exchangeKey struct{}
@@ -50,6 +53,17 @@ type exchangeKey struct{}
 // withExchange attaches x to the request that goes through ReverseProxy.
 func withExchange(r *http.Request, x *Exchange) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+}
+
+// askApp sends the exchange's request through ReverseProxy.
+func (p *Proxy) askApp(w http.ResponseWriter, x *Exchange) {
+	r := withExchange(x.R, x)
+	if x.Visitor.Done() != nil {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		x.cancel, r = cancel, r.WithContext(ctx)
+	}
+	p.up.ServeHTTP(w, r)
 }
 
 // exchangeOf returns what withExchange attached.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"sync/atomic"
 	"time"
 
 	"umbral/cachepolicy"
@@ -14,6 +15,8 @@ type Route struct {
 	Limit *Limit
 	// Methods that the file names beyond the usual ones.
 	Methods []string
+	// noVarySearch: some response of the route carried No-Vary-Search.
+	noVarySearch atomic.Bool
 }
 
 // Name is the route's label: its pattern, or "-" for the unlisted one.

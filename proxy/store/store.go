@@ -46,6 +46,8 @@ type Entry struct {
 	// Exactly one of Response and Index is set.
 	Response *cachepolicy.Stored
 	Index    *cachepolicy.Index
+	// FromRedis: this copy was read from Redis, not made here.
+	FromRedis bool
 	// Body is the response's content, in the coding of its Content-Encoding.
 	Body []byte
 	// URL is host + path + "?" + the query as the route's rule normalises it
@@ -133,7 +135,7 @@ type Tier uint8
 
 // The tiers.
 const (
-	NoTier Tier = iota
-	Memory
-	Redis
+	TierNone Tier = iota
+	TierMemory
+	TierRedis
 )

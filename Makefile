@@ -1,0 +1,53 @@
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo none)
+LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+LINT     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench compare fuzz conformance e2e image clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: bin/umbral ## the demo: one process, nothing to install
+	bin/umbral demo
+
+bin/umbral: FORCE
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/umbral
+
+.PHONY: FORCE
+FORCE:
+
+test: ## every test that needs Go and a redis-server, under the race detector
+	@.ci/need redis-server
+	$(GO) vet ./...
+	$(GO) test -race -timeout 20m ./...
+
+lint: ## golangci-lint and the layers
+	$(GO) run $(LINT) run ./...
+
+bench: ## Go benchmarks, allocations guarded
+	@.ci/need redis-server
+	$(GO) test -run '^$$' -bench . -benchmem ./cachepolicy ./proxy/... ./sessions
+
+compare: bin/umbral ## beside nginx, Varnish, HAProxy and a bare handler
+	@.ci/need redis-server nginx varnishd haproxy wrk
+	$(GO) run ./deploy/bench
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	.ci/fuzz $(or $(FUZZTIME),10s)
+
+conformance: ## RFC 9111 and its kin, through the real binary
+	@.ci/need redis-server
+	$(GO) test -race -timeout 20m -run 'TestRFC' -v ./cmd/umbral/e2e
+
+e2e: ## real Django, real Chromium
+	@.ci/need redis-server django chromium chromedriver
+	$(GO) test -race -tags e2e -timeout 30m ./cmd/umbral/browser
+
+image: ## the container
+	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t umbral:$(VERSION) .
+
+clean: ## what was built
+	rm -rf bin dist

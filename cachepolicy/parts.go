@@ -1,0 +1,91 @@
+package cachepolicy
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// parseContentRange reads the Content-Range of a single part whose length
+// and whole are known:
+//
+//	Content-Range = "bytes" SP first-pos "-" last-pos "/" complete-length
+func parseContentRange(lines []string) (Part, bool) {
+	if len(lines) != 1 {
+		return Part{}, false
+	}
+	unit, rest, _ := strings.Cut(trimOWS(lines[0]), " ")
+	first, rest, found1 := strings.Cut(rest, "-")
+	last, total, found2 := strings.Cut(rest, "/")
+	if !strings.EqualFold(unit, "bytes") || !found1 || !found2 || !allDigits(first) || !allDigits(last) || !allDigits(total) {
+		return Part{}, false
+	}
+	p := Part{bigNumber(first), bigNumber(last), bigNumber(total)}
+	return p, p.First <= p.Last && p.Last < p.Total && p.Total < 1<<62
+}
+
+// covers reports whether the request is for ranges that all lie within the
+// part (RFC 9111 §3.3).
+func (p *Part) covers(r *Request) bool {
+	lines := r.Header["Range"]
+	if r.Method != http.MethodGet || len(lines) != 1 {
+		return false
+	}
+	spans, ok := parseRange(lines[0], p.Total)
+	if !ok || len(spans) == 0 {
+		return false
+	}
+	if spans, ok = coalesce(spans, p.Total); !ok {
+		return false
+	}
+	for _, span := range spans {
+		if span.First < p.First || span.Last > p.Last {
+			return false
+		}
+	}
+	return true
+}
+
+// Missing is the Range and If-Range with which to ask for what a stored part
+// lacks, where that is one stretch at its end and the part has a strong
+// entity-tag (RFC 9111 §3.4); ok is false otherwise.
+func (s *Stored) Missing() (byteRange, ifRange string, ok bool) {
+	if s.Part == nil || s.Part.First != 0 || !strongTag(s.ETag) {
+		return "", "", false
+	}
+	return "bytes=" + strconv.FormatInt(s.Part.Last+1, 10) + "-", s.ETag, true
+}
+
+// Combine puts two parts of one representation together (RFC 9111 §3.4): s,
+// which is stored, and more, which is newer and whose header wins. They must
+// share a strong entity-tag and touch or overlap. The body is that of s up
+// to more.Part.First, then more's, then what s has beyond. A part that has
+// become whole is a 200 without Part.
+func Combine(s, more *Stored) (*Stored, bool) {
+	if s.Part == nil || more.Part == nil || s.Status != http.StatusPartialContent || more.Status != http.StatusPartialContent ||
+		!strongEqual(s.ETag, more.ETag) || s.Part.Total != more.Part.Total || s.Scope != more.Scope ||
+		!slices.Equal(s.VaryFields, more.VaryFields) || !slices.Equal(s.VaryValues, more.VaryValues) ||
+		s.Header.Get("Content-Encoding") != more.Header.Get("Content-Encoding") {
+		return nil, false
+	}
+	if more.Part.First > s.Part.Last+1 || s.Part.First > more.Part.Last+1 {
+		return nil, false
+	}
+	out := *more
+	out.Header = maps.Clone(s.Header)
+	maps.Copy(out.Header, more.Header)
+	out.Tags = distinct(slices.Concat(s.Tags, more.Tags))
+	part := Part{min(s.Part.First, more.Part.First), max(s.Part.Last, more.Part.Last), s.Part.Total}
+	delete(out.Header, "Content-Range")
+	delete(out.Header, "Content-Length")
+	if part.Len() == part.Total {
+		out.Status, out.Part = http.StatusOK, nil
+		return &out, true
+	}
+	out.Part = &part
+	out.Header["Content-Range"] = []string{"bytes " + strconv.FormatInt(part.First, 10) + "-" +
+		strconv.FormatInt(part.Last, 10) + "/" + strconv.FormatInt(part.Total, 10)}
+	return &out, true
+}

@@ -1,0 +1,74 @@
+package cachepolicy
+
+import "unicode/utf8"
+
+// PathAmbiguous reports whether two programs could read the escaped path
+// differently (CACHING §2): empty and dot segments, however spelled;
+// encoded slashes, backslashes, parameters (";"), an encoded "?" or "#";
+// control characters; wrong escapes; escapes of escapes; bytes that are not
+// UTF-8 once decoded, overlong forms among them. Such a path is forwarded as
+// it came and not cached.
+func PathAmbiguous(escapedPath string) bool {
+	if escapedPath == "" || escapedPath[0] != '/' {
+		return true
+	}
+	dots, length := 0, 0 // of the segment at hand, decoded
+	high := false
+	for i := 1; i < len(escapedPath); i++ {
+		c := escapedPath[i]
+		if c == '/' {
+			if length == 0 || dots == length && dots <= 2 {
+				return true
+			}
+			dots, length = 0, 0
+			continue
+		}
+		if c == '%' {
+			v, ok := hexPair(escapedPath, i+1)
+			if !ok || v == '/' || v == '?' || v == '#' {
+				return true
+			}
+			if v == '%' {
+				if _, again := hexPair(escapedPath, i+3); again {
+					return true
+				}
+			}
+			c = v
+			i += 2
+		}
+		switch {
+		case c < ' ', c == 0x7f, c == '\\', c == ';', c == '?', c == '#':
+			return true
+		case c == '.':
+			dots++
+		case c >= utf8.RuneSelf:
+			high = true
+		}
+		length++
+	}
+	if length > 0 && dots == length && dots <= 2 {
+		return true
+	}
+	return high && !utf8.ValidString(unescape(escapedPath))
+}
+
+func hexPair(s string, i int) (byte, bool) {
+	if i+1 >= len(s) {
+		return 0, false
+	}
+	hi, ok1 := hexDigit(s[i])
+	lo, ok2 := hexDigit(s[i+1])
+	return hi<<4 | lo, ok1 && ok2
+}
+
+func hexDigit(c byte) (byte, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10, true
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10, true
+	}
+	return 0, false
+}

@@ -1,0 +1,71 @@
+package cachepolicy
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+)
+
+// Present is the header that a visitor gets with s: worked out once for each
+// stored copy. It has neither Age, Cache-Status nor Content-Length, nor any
+// field that is the edge's business; its Cache-Control is what the browser
+// is to be told (CACHING §1). The result is the caller's own map with lines
+// shared with s.
+func (p *Policy) Present(s *Stored) http.Header {
+	h := maps.Clone(s.Header)
+	delete(h, "Content-Length")
+	for name := range h {
+		if hiddenFrom(name) {
+			delete(h, name)
+		}
+	}
+	d, _ := govern(s.Header)
+	p.tellBrowser(h, &d, s.Lifetime.Operator)
+	return h
+}
+
+// PresentLive does the same, in place, to the header of a response that
+// passes through. Set-Cookie and Content-Length are left to others.
+func (p *Policy) PresentLive(r *Request, resp *Response) {
+	h := resp.Header
+	d, _ := govern(h)
+	named := connectionNames(h)
+	for name := range h {
+		if hiddenFrom(name) || hopByHop(name) && name != "Upgrade" && name != "Connection" || slices.Contains(named, name) && name != "Upgrade" {
+			delete(h, name)
+		}
+	}
+	if resp.Status != http.StatusSwitchingProtocols {
+		delete(h, "Connection")
+		delete(h, "Upgrade")
+	}
+	_, operator := p.operatorLife(resp.Status)
+	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
+	p.tellBrowser(h, &d, operator && safe && !d.noStore && !d.private)
+}
+
+// tellBrowser rewrites Cache-Control: on personal pages nothing may be kept
+// by others or used unasked; where the operator's ttl holds, the browser
+// asks each time, so that a purge is seen at once; else the app's own word
+// stands. What the app has forbidden beyond that stays forbidden.
+func (p *Policy) tellBrowser(h http.Header, d *directives, operator bool) {
+	var told string
+	switch {
+	case p.Rule.Scope != Public:
+		told = "private, no-cache"
+	case operator && !p.Rule.Off:
+		told = "no-cache"
+	default:
+		return
+	}
+	if d.noStore {
+		told += ", no-store"
+	}
+	if d.noTransform {
+		told += ", no-transform"
+	}
+	h["Cache-Control"] = []string{told}
+	for _, name := range [...]string{"Expires", "Pragma", "Cdn-Cache-Control"} {
+		delete(h, name)
+	}
+}

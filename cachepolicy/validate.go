@@ -1,0 +1,151 @@
+package cachepolicy
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// SetValidators makes the request with header h, which goes up, conditional
+// on what is stored (RFC 9111 §4.3.1): If-None-Match with the entity-tag of
+// s and, where ix is not nil, of every variant known; If-Modified-Since with
+// the Last-Modified of s. s may be nil. Conditions already in h are replaced.
+func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) {
+	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"} {
+		delete(h, name)
+	}
+	var tags []string
+	if s != nil && s.ETag != "" {
+		tags = append(tags, s.ETag)
+	}
+	if ix != nil {
+		tags = append(tags, ix.ETags...)
+	}
+	if tags = distinct(tags); len(tags) > 0 {
+		h["If-None-Match"] = []string{strings.Join(tags, ", ")}
+	}
+	if s != nil && !s.LastModified.IsZero() {
+		h["If-Modified-Since"] = []string{s.LastModified.UTC().Format(http.TimeFormat)}
+	}
+}
+
+// Freshen updates s by a 304 that answered its validation (RFC 9111 §4.3.4,
+// §3.2). false: the 304 does not select s, and may not be used for it.
+//
+// A strong entity-tag selects what has the same; else a weak one, or
+// Last-Modified, what has the same by weak comparison; a 304 with no
+// validator at all selects s if the edge asked with s's alone.
+//
+// Every field of the 304 replaces the stored one, but for those that belong
+// to the message and not to the resource (hop-by-hop fields, Set-Cookie,
+// Content-Length) and those on which the stored bytes depend
+// (Content-Encoding, Content-Range). All that follows from the header is
+// worked out anew, as Storable would; where the header no longer allows
+// storing, the result's Unkept says why: it answers r, then it must go.
+func (p *Policy) Freshen(r *Request, s *Stored, nm *Response) (*Stored, bool) {
+	if s == nil || nm.Status != http.StatusNotModified || !selects(s, nm) {
+		return nil, false
+	}
+	return p.update(r, s, nm), true
+}
+
+func selects(s *Stored, nm *Response) bool {
+	tag := entityTag(nm.Header)
+	modified, dated := dateField(nm.Header, "Last-Modified", nm.ResponseTime)
+	switch {
+	case strongTag(tag):
+		return tag == s.ETag
+	case tag != "":
+		return weakEqual(tag, s.ETag)
+	case len(nm.Header["Etag"]) > 0:
+		return false
+	case dated && s.ETag == "":
+		return modified.Equal(s.LastModified)
+	case dated && !modified.Equal(s.LastModified):
+		return false
+	}
+	return nm.IfNoneMatch == s.ETag
+}
+
+// update merges the fields of a response that carries no content into s.
+func (p *Policy) update(r *Request, s *Stored, by *Response) *Stored {
+	merged := maps.Clone(s.Header)
+	named := connectionNames(by.Header)
+	for name, lines := range by.Header {
+		switch {
+		case hopByHop(name), slices.Contains(named, name):
+		case name == "Content-Length", name == "Content-Encoding", name == "Content-Range":
+		default:
+			merged[name] = lines
+		}
+	}
+	if _, ok := dateField(by.Header, "Date", by.ResponseTime); !ok {
+		delete(merged, "Date") // judge puts in when it arrived
+	}
+	out, reason := p.judge(r, &Response{
+		Status: s.Status, Header: merged, Length: -1,
+		RequestTime: by.RequestTime, ResponseTime: by.ResponseTime, CookieChange: by.CookieChange,
+	})
+	if reason != None {
+		out = new(Stored)
+		*out = *s
+		out.Unkept = reason
+		d, _ := govern(merged)
+		out.Header = storedHeader(merged, d.hidden)
+		out.RequestTime, out.ResponseTime = by.RequestTime, by.ResponseTime
+		out.InitialAge = arrive(merged, by.RequestTime, by.ResponseTime).initialAge
+		return out
+	}
+	if s.ETag == "" && len(by.Header["Etag"]) == 0 {
+		out.ETag = "" // the one in the header is the edge's own
+	}
+	if _, named, _ := headerTags(by.Header); !named {
+		out.Tags = distinct(slices.Concat(out.Tags, s.Tags))
+	}
+	out.Part = s.Part
+	return out
+}
+
+// FreshenByHead updates s by the answer to a HEAD that went up (RFC 9111
+// §4.3.5), where status, validators and length agree. false: s no longer is
+// what the app would send, and must be validated or deleted. An answer that
+// says nothing of the representation (a 5xx, an authentication, a 304)
+// leaves s as it is.
+func (p *Policy) FreshenByHead(s *Stored, head *Response) (*Stored, bool) {
+	if s == nil {
+		return nil, false
+	}
+	if head.Status != s.Status {
+		gone := head.Status == http.StatusNotFound || head.Status == http.StatusGone
+		if head.Status == http.StatusNotModified || head.Status > 399 && !gone {
+			return s, true
+		}
+		return nil, false
+	}
+	h := head.Header
+	if len(h["Etag"]) > 0 && entityTag(h) != s.ETag {
+		return nil, false
+	}
+	if lines := h["Last-Modified"]; len(lines) > 0 {
+		if modified, ok := dateField(h, "Last-Modified", head.ResponseTime); !ok || !modified.Equal(s.LastModified) {
+			return nil, false
+		}
+	}
+	if length, stored := h.Get("Content-Length"), s.Header.Get("Content-Length"); length != "" && stored != "" && length != stored {
+		return nil, false
+	}
+	if len(h["Vary"]) > 0 && !slices.Equal(h["Vary"], s.Header["Vary"]) || len(h["Set-Cookie"]) > 0 {
+		return nil, false
+	}
+	before, _ := govern(s.Header)
+	out := p.update(&Request{Method: http.MethodGet, Path: "/"}, s, head)
+	if out.Unkept != None {
+		return nil, false
+	}
+	if after, _ := govern(out.Header); before.sharedConsent() && !after.sharedConsent() {
+		return nil, false // it may have answered a request with Authorization
+	}
+	out.VaryFields, out.VaryValues, out.Tags = s.VaryFields, s.VaryValues, s.Tags
+	return out, true
+}

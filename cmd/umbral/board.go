@@ -1,0 +1,408 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"umbral/cachepolicy"
+	"umbral/config"
+	"umbral/proxy"
+	"umbral/proxy/admin"
+	"umbral/proxy/store"
+	"umbral/sessions"
+)
+
+// newAdmin wires the admin API to what it acts upon.
+func (e *edge) newAdmin() *admin.API {
+	e.register()
+	return admin.New(admin.Options{
+		Token: e.set.AdminToken.Reveal(), Edge: e.store.Log().Edge(), Version: buildInfo().Version, Log: e.log.Named("admin"),
+		Purge:     e.store.Log().Append,
+		Holdings:  e.store,
+		NormalURL: e.normalURL,
+		UserDigests: func(ctx context.Context, uid string) ([]string, error) {
+			return e.sessions.UserDigests(ctx, uid)
+		},
+		SessionDigests: func(_ context.Context, id string) ([]string, error) { return []string{id}, nil },
+		Explain:        e.explain,
+		Warm:           e.warmer,
+		Routes:         e.routes,
+		Stats:          e.stats,
+		Edges:          e.edges,
+		Reload:         e.reload,
+		Sessions:       sessionsAdmin{e},
+		Subscribe:      e.subscribe,
+		JWKS:           func() any { return json.RawMessage(e.sessions.JWKS()) },
+		Ready:          e.ready,
+		Draining:       e.draining.Load,
+		Metrics:        e.metrics.Handler(),
+	})
+}
+
+// normalURL brings a URL into the form that stored pages carry, through the
+// query rule of the route that it belongs to.
+func (e *edge) normalURL(raw string) (string, error) {
+	plain, err := admin.PlainURL(raw)
+	if err != nil {
+		return "", err
+	}
+	target, query, found := strings.Cut(plain, "?")
+	if !found {
+		return plain, nil
+	}
+	host, path := "", target
+	if i := strings.IndexByte(target, '/'); i > 0 {
+		host, path = target[:i], target[i:]
+	}
+	if query = e.proxy.Rules().Match(http.MethodGet, host, path).NormalQuery(query); query != "" {
+		target += "?" + query
+	}
+	return target, nil
+}
+
+func (e *edge) explain(ctx context.Context, q admin.ExplainQuery) (admin.Explanation, error) {
+	u, err := url.Parse(q.URL)
+	if err != nil {
+		return admin.Explanation{}, err
+	}
+	if u.Host == "" {
+		u.Host = e.set.Upstreams[0].Host
+	}
+	r, err := http.NewRequestWithContext(ctx, q.Method, "/", nil)
+	if err != nil {
+		return admin.Explanation{}, err
+	}
+	r.URL, r.Host, r.RequestURI, r.RemoteAddr, r.Header = u, u.Host, u.RequestURI(), "127.0.0.1:0", q.Header
+	r.URL.Scheme, r.URL.Host = "", ""
+	var who cachepolicy.Identity
+	if q.User != "" {
+		digests, err := e.sessions.UserDigests(ctx, q.User)
+		if err != nil {
+			return admin.Explanation{}, err
+		}
+		who = cachepolicy.Identity{Auth: cachepolicy.SignedIn, User: "nobody signed in under this name"}
+		if len(digests) > 0 {
+			who.User = digests[0]
+		}
+	}
+	x := e.proxy.Explain(ctx, r, who, e.store)
+	out := admin.Explanation{Method: q.Method, URL: x.Ask.Host + x.Ask.Path, CacheStatus: x.Status.String()}
+	if x.Refused != nil {
+		out.Verdict, out.Reason = "refuse", http.StatusText(x.Refused.Status)
+		return out, nil
+	}
+	rule := &x.Route.Rule
+	out.Route, out.URL, out.Tags = rule.Pattern, x.Route.URL(&x.Ask), x.Route.FillTags(x.Ask.Path)
+	out.Scope, out.TTL = scopeWord(rule.Scope), ttlWord(rule)
+	out.Verdict = verdictWord(x.Decision.Verdict)
+	if x.Decision.Reason != cachepolicy.None {
+		out.Reason = x.Decision.Reason.String()
+	}
+	out.KeyParts = keyParts(x)
+	out.Tiers = []admin.TierView{e.tierView("memory", x.Memory, x), e.tierView("redis", x.Redis, x)}
+	if x.RedisErr != nil {
+		out.Tiers[1].Error = "Redis is out of reach"
+	}
+	return out, nil
+}
+
+func keyParts(x proxy.Explanation) []admin.KeyPart {
+	rule := &x.Route.Rule
+	parts := []admin.KeyPart{
+		{Name: "scheme", Value: x.Ask.Scheme}, {Name: "host", Value: x.Ask.Host}, {Name: "path", Value: x.Ask.Path},
+		{Name: "query", Value: x.Route.NormalQuery(x.Ask.Query)}, {Name: "scope", Value: scopeWord(rule.Scope)},
+	}
+	for _, name := range rule.VaryHeaders {
+		parts = append(parts, admin.KeyPart{Name: "header " + name, Value: x.Ask.Header.Get(name)})
+	}
+	for _, name := range rule.VaryCookies {
+		parts = append(parts, admin.KeyPart{Name: "cookie " + name})
+	}
+	return parts
+}
+
+func (e *edge) tierView(tier string, entry *store.Entry, x proxy.Explanation) admin.TierView {
+	v := admin.TierView{Tier: tier}
+	if entry == nil || entry.Response == nil {
+		return v
+	}
+	s := entry.Response
+	stored := entry.StoredAt.UTC()
+	v.Found, v.Status, v.StoredAt, v.Size, v.Hits = true, s.Status, &stored, int64(len(entry.Body)), entry.Hits.Load()
+	v.ETag, v.Tags, v.Vary = s.Tag(), s.Tags, s.VaryFields
+	age := s.Age(x.At)
+	v.Age, v.TTL = admin.Seconds(age), admin.Seconds(s.Lifetime.Fresh-age)
+	v.Position = fmt.Sprint(entry.Position.Number)
+	v.Life = [...]string{store.Alive: "alive", store.SoftPurged: "soft purged", store.Dead: "dead"}[e.store.Log().Judge(entry)]
+	return v
+}
+
+func scopeWord(s cachepolicy.Scope) string {
+	return [...]string{cachepolicy.Public: "public", cachepolicy.PerSession: "session", cachepolicy.PerUser: "user"}[s]
+}
+
+func ttlWord(r *cachepolicy.Rule) string {
+	switch {
+	case r.Off:
+		return "off"
+	case r.TTL == cachepolicy.AppTTL:
+		return "app"
+	}
+	return shortDuration(r.TTL)
+}
+
+// shortDuration writes 15m, not 15m0s.
+func shortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
+
+func verdictWord(v cachepolicy.Verdict) string {
+	return [...]string{
+		cachepolicy.Forward: "forward", cachepolicy.Serve: "serve", cachepolicy.ServeStale: "serve stale",
+		cachepolicy.Validate: "validate", cachepolicy.GatewayTimeout: "gateway timeout",
+	}[v]
+}
+
+func (e *edge) routes() []admin.Route {
+	figures := map[string]proxy.RouteStat{}
+	for _, s := range e.metrics.RouteStats() {
+		figures[s.Route] = s
+	}
+	all := e.proxy.Rules().Routes()
+	out := make([]admin.Route, 0, len(all))
+	for _, r := range append(all[1:len(all):len(all)], all[0]) {
+		f := figures[r.Name()]
+		a := admin.Route{
+			Pattern: r.Name(), TTL: ttlWord(&r.Rule), Vary: scopeWord(r.Rule.Scope), Tags: r.Rule.Tags,
+			Requests: f.Requests, Hits: f.Hits, Misses: f.Misses, Passes: f.Bypassed, Errors: f.Errors, Bytes: f.Bytes,
+			P50: millis(f.P50), P99: millis(f.P99),
+		}
+		if r.Rule.ESI {
+			a.Notes = append(a.Notes, "esi")
+		}
+		if r.Rule.Control {
+			a.Notes = append(a.Notes, "control")
+		}
+		if r.Rule.RefreshAhead > 0 {
+			a.Notes = append(a.Notes, fmt.Sprintf("refresh_ahead %g%%", r.Rule.RefreshAhead*100))
+		}
+		if l := r.Limit; l != nil {
+			a.Notes = append(a.Notes, fmt.Sprintf("rate_limit %d/%s by %s", l.Rate, shortDuration(l.Per), [...]string{"ip", "session", "user"}[l.By]))
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+func millis(ms float64) admin.Millis { return admin.Millis(ms * float64(time.Millisecond)) }
+
+func (e *edge) edges(ctx context.Context) ([]admin.Edge, error) {
+	live, err := e.store.Log().Edges(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	out := make([]admin.Edge, 0, len(live))
+	for _, l := range live {
+		a := admin.Edge{
+			ID: l.ID, Self: l.ID == e.store.Log().Edge(), Seen: now.Add(-l.Silent),
+			Position: fmt.Sprint(l.Position.Number), Behind: l.Behind,
+		}
+		if a.Self {
+			a.Version, a.Started, a.Addr = buildInfo().Version, e.started.UTC(), e.listen.Addr().String()
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// reload is POST /v1/reload.
+func (e *edge) reload(context.Context) []admin.Fault { return faultsOf(e.reloader.Reload()) }
+
+// reloaded is told of every reload, however it came about.
+func (e *edge) reloaded(err error) {
+	faults := faultsOf(err)
+	for _, f := range faults {
+		e.log.Error("the routes file has a fault; the rules in force stay", zap.String("file", f.File),
+			zap.Int("line", f.Line), zap.Int("column", f.Column), zap.String("fault", f.Message))
+	}
+	if err == nil {
+		e.log.Info("the routes file has been read again")
+	}
+	e.events.Publish(proxy.EventReload, time.Now(), admin.Reload{At: time.Now().UTC(), OK: err == nil, Faults: faults})
+}
+
+func faultsOf(err error) []admin.Fault {
+	if err == nil {
+		return nil
+	}
+	var faults config.Faults
+	if !errors.As(err, &faults) {
+		return []admin.Fault{{Message: err.Error()}}
+	}
+	out := make([]admin.Fault, len(faults))
+	for i, f := range faults {
+		out[i] = admin.Fault{File: f.File, Line: f.Line, Column: f.Column, Message: f.Message}
+	}
+	return out
+}
+
+// subscribe hands the proxy's events to the admin's live views.
+func (e *edge) subscribe() (<-chan admin.Event, func()) {
+	out := make(chan admin.Event, 64)
+	sub, err := e.events.Subscribe(0)
+	if err != nil {
+		close(out)
+		return out, func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer sub.Close()
+		for {
+			select {
+			case ev := <-sub.C:
+				select {
+				case out <- admin.Event{Type: ev.Kind, Time: ev.At, Data: ev.Data}:
+				case <-ctx.Done():
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, cancel
+}
+
+func (e *edge) ready(context.Context) []admin.Check {
+	state := e.store.Stats().State
+	checks := []admin.Check{
+		{Name: "redis", OK: state == store.Up, Optional: true},
+		{Name: "purge log", OK: !e.store.Log().Lost(time.Now()), Optional: true},
+		{Name: "routes file", OK: e.reloader.Status().Err == nil, Optional: true},
+	}
+	if state != store.Up {
+		checks[0].Detail = "Redis is out of reach or refuses writes; pages come from memory and from the app"
+	}
+	if err := e.reloader.Status().Err; err != nil {
+		checks[2].Detail = err.Error()
+	}
+	return checks
+}
+
+// sessionsAdmin lists and revokes sessions for the admin API.
+type sessionsAdmin struct{ e *edge }
+
+// List implements [admin.Sessions].
+func (s sessionsAdmin) List(ctx context.Context, user string, limit int) ([]admin.Session, error) {
+	if user == "" {
+		return nil, admin.ErrUnsupported
+	}
+	infos, err := s.e.sessions.List(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]admin.Session, 0, min(limit, len(infos)))
+	for i := len(infos) - 1; i >= 0 && len(out) < limit; i-- {
+		in := infos[i]
+		a := admin.Session{ID: in.ID, User: in.User, Auth: "session", Created: in.Created}
+		if in.User != "" {
+			a.Auth = "user"
+		}
+		if !in.SignedIn.IsZero() {
+			a.SignedInAt = &in.SignedIn
+		}
+		if !in.Expires.IsZero() {
+			a.Expires = &in.Expires
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// Revoke implements [admin.Sessions].
+func (s sessionsAdmin) Revoke(ctx context.Context, target admin.Target) (admin.Revoked, error) {
+	n, err := s.e.sessions.Revoke(ctx, sessions.Selector{Session: target.Session, User: target.User, All: target.All})
+	if err != nil {
+		return admin.Revoked{}, err
+	}
+	if n == 0 && target.Session != "" {
+		return admin.Revoked{}, admin.ErrNotFound
+	}
+	return admin.Revoked{Revoked: n, Complete: true}, nil
+}
+
+// warm fetches pages ahead of their visitors, as the file's warm section says.
+func (e *edge) warm(ctx context.Context) {
+	w := e.file.Warm
+	if w.Sitemap == "" && len(w.URLs) == 0 {
+		return
+	}
+	var again <-chan time.Time
+	if w.Every > 0 {
+		t := time.NewTicker(w.Every)
+		defer t.Stop()
+		again = t.C
+	}
+	for {
+		for _, q := range []admin.WarmRequest{{Sitemap: w.Sitemap}, {URLs: w.URLs}} {
+			if q.Sitemap == "" && len(q.URLs) == 0 {
+				continue
+			}
+			if _, err := e.warmer.Start(q); err != nil {
+				e.log.Warn("warming has not begun", zap.Error(err))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-again:
+		}
+	}
+}
+
+// redisState is told when Redis goes and comes.
+func (e *edge) redisState(s store.State) {
+	word := [...]string{store.Up: "up", store.Down: "down", store.ReadOnly: "read-only"}[s]
+	e.redisSince.Store(time.Now().UnixNano())
+	e.events.Publish(proxy.EventState, time.Now(), map[string]string{"redis": word})
+}
+
+// purgeApplied is told of every purge that this edge obeys from now on.
+func (e *edge) purgeApplied(r store.Record) {
+	e.purges.Add(1)
+	if !r.At.IsZero() {
+		e.purgeLag.Store(max(0, time.Since(r.At).Nanoseconds()))
+	}
+	if e.events.Listening() {
+		e.events.Publish(proxy.EventPurge, time.Now(), map[string]any{"id": fmt.Sprint(r.Position.Number), "edge": r.Edge, "selectors": len(r.Selectors)})
+	}
+}
+
+// hostPort is where an address can be reached from this machine.
+func hostPort(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

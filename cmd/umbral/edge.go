@@ -1,0 +1,356 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"reflect"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"umbral/cachepolicy"
+	"umbral/config"
+	"umbral/proxy"
+	"umbral/proxy/admin"
+	"umbral/proxy/store"
+	"umbral/sessions"
+)
+
+// edge is everything that serve runs, wired together: config → policy, store,
+// sessions, proxy, admin. Nothing of it is started by newEdge.
+type edge struct {
+	set      *config.Settings
+	reloader *config.Reloader
+	log      *zap.Logger
+	access   zapcore.Core
+	flush    func()
+
+	embedded *store.Embedded // nil but for embedded:
+	clients  []redis.UniversalClient
+	store    *store.Tiered
+	origin   *proxy.Origin
+	sessions *sessions.Terminator
+	proxy    *proxy.Proxy
+	metrics  *proxy.Metrics
+	events   *proxy.Events
+	warmer   *admin.Warmer
+	api      *admin.API
+
+	visitors, operators  *http.Server
+	listen, adminListen  net.Listener
+	draining             atomic.Bool
+	started              time.Time
+	redisSince, purgeLag atomic.Int64 // unix nanoseconds; nanoseconds
+	purges               atomic.Uint64
+
+	background sync.WaitGroup
+	info       struct {
+		sync.Mutex
+		at     time.Time
+		fields map[string]string
+	}
+	mu   sync.Mutex // orders apply
+	file *config.File
+}
+
+// newEdge wires the edge from checked settings and a faultless file. It
+// occupies the two ports, so that an occupied one is found before anything
+// runs; on an error nothing is left behind.
+func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edge, err error) {
+	e = &edge{set: set, log: log, access: access, started: time.Now(), events: &proxy.Events{}, metrics: proxy.NewMetrics()}
+	half := e
+	defer func() {
+		if err != nil {
+			half.release()
+		}
+	}()
+	if e.reloader, err = config.NewReloader(config.ReloadOptions{
+		Path: set.RoutesFile, Options: set.Options(), Optional: !set.Named("ROUTES_FILE"),
+		Also: alsoFollowed(set), Done: e.reloaded,
+	}); err != nil {
+		return nil, err
+	}
+	e.file = e.reloader.File()
+	if e.listen, err = listen("LISTEN", set.Listen); err != nil {
+		return nil, err
+	}
+	if e.adminListen, err = listen("ADMIN_LISTEN", set.AdminListen); err != nil {
+		return nil, err
+	}
+	main, err := e.connect("REDIS_URL", set.RedisURL, set.RedisMaxConnections)
+	if err != nil {
+		return nil, err
+	}
+	logClient, err := e.connect("REDIS_URL", set.RedisURL, 4)
+	if err != nil {
+		return nil, err
+	}
+	jars := main
+	if set.SessionsRedisURL != set.RedisURL {
+		if jars, err = e.connect("SESSIONS_REDIS_URL", set.SessionsRedisURL, set.RedisMaxConnections); err != nil {
+			return nil, err
+		}
+	}
+	if e.store, err = store.Open(store.Options{
+		Client: main, LogClient: logClient, Prefix: set.CacheKeyPrefix, MemoryBytes: set.MemoryCacheBytes,
+		Secrets: secrets(set), Timeout: set.RedisTimeout, LagLimit: e.file.Purge.LagLimit, Logger: log.Named("store"),
+		OnState: e.redisState, OnApply: e.purgeApplied,
+	}); err != nil {
+		return nil, err
+	}
+	if e.origin, err = proxy.NewOrigin(proxy.OriginOptions{
+		URLs: upstreams(set), ResponseHeaderTimeout: e.file.Bounds.AppTime,
+		MaxInFlight: e.file.Bounds.AppInFlight, Logger: log.Named("origin"),
+	}); err != nil {
+		return nil, fmt.Errorf("UPSTREAM_URL: %w", err)
+	}
+	if e.sessions, err = e.newSessions(e.file, jars); err != nil {
+		return nil, err
+	}
+	rules, err := newRules(e.file)
+	if err != nil {
+		return nil, err
+	}
+	e.proxy = proxy.New(proxy.Options{
+		Store: e.store, Log: e.store.Log(), Leases: e.store.Leases(), Sessions: e.sessions, Origin: e.origin,
+		Front: proxy.NewFront(proxy.FrontOptions{
+			TrustedProxies: set.TrustedProxies, CookieSecure: set.CookieSecure, MaxURL: int(e.file.Bounds.URL),
+			Guard: proxy.GuardOptions{MaxBody: int64(e.file.Bounds.Body), Stall: e.file.Bounds.BodyTime},
+			Keep:  e.file.KeepHeaders, Ambiguous: cachepolicy.PathAmbiguous, Strip: sessions.StripHeaders,
+		}),
+		Access: proxy.NewAccess(proxy.AccessOptions{Log: access, Metrics: e.metrics, Events: e.events}),
+		Limiter: proxy.NewLimiter(proxy.LimiterOptions{
+			Redis: main, Prefix: set.CacheKeyPrefix, Secret: secrets(set)[0], Logger: log.Named("limits"),
+			MaxInFlight: int64(e.file.Bounds.InFlight),
+		}),
+		Logger: log.Named("proxy"), EncodedBytes: set.MemoryCacheBytes / 4,
+	}, rules)
+	if e.visitors, err = proxy.NewServer(proxy.ServerOptions{
+		Handler: e.proxy, TLSCert: set.TLSCert, TLSKey: set.TLSKey, Logger: log.Named("http"),
+		ReadHeaderTimeout: e.file.Bounds.HeaderTime, MaxHeaderBytes: int(e.file.Bounds.Header),
+	}); err != nil {
+		return nil, fmt.Errorf("TLS_CERT: %w", err)
+	}
+	e.warmer = admin.NewWarmer(admin.WarmOptions{Handler: e.proxy, Site: site(set), Concurrency: e.file.Warm.Concurrency, Log: log.Named("warm")})
+	e.api = e.newAdmin()
+	e.operators = &http.Server{Handler: e.api, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, ErrorLog: zap.NewStdLog(zap.NewNop())}
+	return e, nil
+}
+
+// start sets everything to work. Redis need not be there.
+func (e *edge) start(ctx context.Context) error {
+	boundMemory(e.set.MemoryCacheBytes)
+	e.store.Start(ctx)
+	e.sessions.Start(context.WithoutCancel(ctx))
+	if err := e.reloader.Watch(e.apply); err != nil {
+		e.log.Warn("changes of the routes file are not followed; SIGHUP still reloads it", zap.Error(err))
+	}
+	e.background.Go(func() { e.warm(ctx) })
+	e.background.Go(func() { e.api.Run(ctx) })
+	go func() { _ = e.operators.Serve(e.adminListen) }()
+	go func() {
+		l := proxy.Listen(e.listen)
+		if e.set.TLSCert != "" {
+			_ = e.visitors.ServeTLS(l, "", "")
+			return
+		}
+		_ = e.visitors.Serve(l)
+	}()
+	return nil
+}
+
+// drainTime is how long requests in flight may take to end.
+const drainTime = 30 * time.Second
+
+// stop lets requests in flight end, then ends everything.
+func (e *edge) stop() {
+	e.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := e.visitors.Shutdown(ctx); err != nil {
+		_ = e.visitors.Close()
+	}
+	_ = e.operators.Close()
+	e.background.Wait()
+	e.release()
+}
+
+// release gives back what newEdge and start took; it may find some of it
+// missing.
+func (e *edge) release() {
+	if e.reloader != nil {
+		_ = e.reloader.Close()
+	}
+	if e.warmer != nil {
+		e.warmer.Close()
+	}
+	for _, l := range []net.Listener{e.listen, e.adminListen} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if e.sessions != nil {
+		_ = e.sessions.Close()
+	}
+	if e.store != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		_ = e.store.Close(ctx)
+		cancel()
+	}
+	if e.origin != nil {
+		_ = e.origin.Close()
+	}
+	for _, c := range e.clients {
+		_ = c.Close()
+	}
+	if e.embedded != nil {
+		e.embedded.Close()
+	}
+	if e.flush != nil {
+		e.flush()
+	}
+}
+
+// embeddedBytes bounds what the in-process Redis keeps.
+const embeddedBytes = 256 << 20
+
+// connect makes a Redis client without asking Redis anything.
+func (e *edge) connect(name string, url config.Secret, pool int) (redis.UniversalClient, error) {
+	raw := url.Reveal()
+	if raw == "embedded:" {
+		if e.embedded == nil {
+			var err error
+			if e.embedded, err = store.StartEmbedded(embeddedBytes); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			e.log.Warn("Redis is embedded in this process: for trying out only; all is gone when it ends")
+		}
+		raw = e.embedded.URL()
+	}
+	c, err := store.Connect(store.Address{
+		URL: raw, Mode: e.set.RedisMode, Connections: pool,
+		ConnectTimeout: e.set.RedisConnectTimeout, Timeout: e.set.RedisTimeout,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	e.clients = append(e.clients, c)
+	return c, nil
+}
+
+// apply puts a new routes file into force, or leaves all as it is.
+func (e *edge) apply(file *config.File) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rules, err := newRules(file)
+	if err != nil {
+		return err
+	}
+	if e.set.EdgeSecretsFile != "" {
+		fresh, err := e.set.ReadSecrets()
+		if err != nil {
+			return err
+		}
+		if !reflect.DeepEqual(fresh, e.set.EdgeSecrets) {
+			e.set.EdgeSecrets = fresh
+			if err := errors.Join(e.store.SetSecrets(secrets(e.set)), e.sessions.Reload(secrets(e.set))); err != nil {
+				return err
+			}
+		}
+	}
+	e.proxy.SetRules(rules)
+	if !reflect.DeepEqual(file.Sessions, e.file.Sessions) || !reflect.DeepEqual(file.Bounds, e.file.Bounds) {
+		e.log.Warn("the sections sessions and limits are read at the start only: restart to put their changes into force")
+	}
+	e.file = file
+	return nil
+}
+
+// newRules compiles a file's rules; what is wrong with them has a place in it.
+func newRules(file *config.File) (*proxy.Rules, error) {
+	routes, faults := cachepolicy.NewRoutes(file.Rules)
+	if len(faults) > 0 {
+		var all config.Faults
+		for _, f := range faults {
+			all = append(all, file.Fault(f.Index, f.Field, f.Err))
+		}
+		return nil, all
+	}
+	extra := make([]proxy.Extra, len(file.Rules))
+	for i, l := range file.Limits {
+		extra[i].Methods = file.Methods
+		if l.Rate.Count > 0 {
+			extra[i].Limit = &proxy.Limit{Rate: l.Rate.Count, Per: l.Rate.Per, By: limitBy(l.By)}
+		}
+	}
+	return proxy.NewRules(routes, extra), nil
+}
+
+func limitBy(word string) proxy.LimitBy {
+	switch word {
+	case "session":
+		return proxy.BySession
+	case "user":
+		return proxy.ByUser
+	}
+	return proxy.ByIP
+}
+
+// boundMemory keeps the process within half as much again as its memory tier:
+// the collector runs more often near the bound instead of letting garbage
+// double the heap.
+func boundMemory(tier int64) {
+	const rest = 96 << 20 // what an edge with an empty tier may need under load
+	debug.SetMemoryLimit(rest + tier + tier/4)
+}
+
+func listen(name, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return nil, fmt.Errorf("%s: cannot listen on %s: %w", name, address, err)
+	}
+	return l, nil
+}
+
+func upstreams(set *config.Settings) []string {
+	var urls []string
+	for _, u := range set.Upstreams {
+		urls = append(urls, u.String())
+	}
+	return urls
+}
+
+func secrets(set *config.Settings) [][]byte {
+	var all [][]byte
+	for _, s := range set.EdgeSecrets {
+		all = append(all, []byte(s.Reveal()))
+	}
+	return all
+}
+
+func alsoFollowed(set *config.Settings) []string {
+	var files []string
+	for _, f := range []string{set.EdgeSecretsFile, set.TLSCert, set.TLSKey} {
+		if f != "" {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
+// site is where paths without a host are meant when pages are warmed.
+func site(set *config.Settings) string {
+	return set.Upstreams[0].Scheme + "://" + set.Upstreams[0].Host
+}

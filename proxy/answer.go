@@ -1,0 +1,206 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// judgeAnswer refuses what net/http's Transport lets through although nobody
+// asked for it, or although it is none of HTTP. What it refuses itself
+// (Content-Lengths that differ, codings of transfer other than chunked, a
+// header section over the limit) never comes here.
+func judgeAnswer(r *http.Request, resp *http.Response) error {
+	code := resp.StatusCode
+	switch {
+	case code == http.StatusSwitchingProtocols:
+		if r.Header.Get("Upgrade") == "" {
+			return fmt.Errorf("%w: 101 without an upgrade", ErrBadAnswer)
+		}
+	case code < 200 || code > 599: // RFC 9110 §15: invalid
+		return fmt.Errorf("%w: status %d", ErrBadAnswer, code)
+	case code == http.StatusNotModified:
+		if !has(r.Header, "If-None-Match") && !has(r.Header, "If-Modified-Since") || r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return fmt.Errorf("%w: 304 to a request without a condition", ErrBadAnswer)
+		}
+	case code == http.StatusPartialContent:
+		if !has(r.Header, "Range") || r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return fmt.Errorf("%w: 206 to a request without a range", ErrBadAnswer)
+		}
+	}
+	if resp.ProtoMajor != 1 {
+		return fmt.Errorf("%w: %s", ErrBadAnswer, resp.Proto)
+	}
+	return nil
+}
+
+func has(h http.Header, name string) bool { return len(h[name]) > 0 }
+
+// track counts resp as in flight until its body is closed, and cuts a body
+// that stalls. Websockets and event streams stay for hours and may be silent:
+// they take none of the app's MaxInFlight, and are not cut.
+func (og *Origin) track(resp *http.Response, u *upstream) {
+	if conn, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
+		og.inFlight.Add(-1)
+		resp.Body = &upgradedBody{ReadWriteCloser: conn, tracked: tracked{og: og, u: u}}
+		return
+	}
+	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && kind == "text/event-stream" {
+		og.inFlight.Add(-1)
+		resp.Body = &trackedBody{ReadCloser: resp.Body, tracked: tracked{og: og, u: u}}
+		return
+	}
+	resp.Body = &trackedBody{ReadCloser: resp.Body, tracked: tracked{og: og, u: u, slot: true}, stall: og.o.BodyStall}
+}
+
+// tracked ends a request's time in flight, once.
+type tracked struct {
+	og   *Origin
+	u    *upstream
+	slot bool // it counts against MaxInFlight
+	done atomic.Bool
+}
+
+func (t *tracked) end() {
+	if t.done.Swap(true) {
+		return
+	}
+	if t.slot {
+		t.og.inFlight.Add(-1)
+	}
+	if t.u.inFlight.Add(-1) == 0 && t.u.gone.Load() {
+		t.u.transport.CloseIdleConnections()
+	}
+}
+
+// upgradedBody is the app's side of a websocket.
+type upgradedBody struct {
+	io.ReadWriteCloser
+	tracked
+}
+
+func (b *upgradedBody) Close() error {
+	err := b.ReadWriteCloser.Close()
+	b.end()
+	return err
+}
+
+// trackedBody is a response's content. While a Read waits a timer runs, and no
+// goroutine: Close from the timer's makes the Read return (net/http allows it).
+type trackedBody struct {
+	io.ReadCloser
+	tracked
+	stall   time.Duration // 0: none
+	timer   *time.Timer
+	stalled atomic.Bool
+}
+
+func (b *trackedBody) Read(p []byte) (int, error) {
+	if b.stall > 0 {
+		if b.timer == nil {
+			b.timer = time.AfterFunc(b.stall, b.cut)
+		} else {
+			b.timer.Reset(b.stall)
+		}
+	}
+	n, err := b.ReadCloser.Read(p)
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	switch {
+	case err == nil, err == io.EOF:
+		return n, err
+	case b.stalled.Load():
+		return n, fmt.Errorf("%w: content stalled: %w", ErrTimeout, err)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return n, err
+	}
+	return n, fmt.Errorf("%w: %w", ErrBadAnswer, err)
+}
+
+func (b *trackedBody) cut() {
+	b.stalled.Store(true)
+	b.ReadCloser.Close()
+}
+
+func (b *trackedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.end()
+	return err
+}
+
+// heldBody keeps a request's content open over a first attempt that could not
+// connect: net/http closes it then, and it could not be sent elsewhere. All
+// methods work on nil, which is a request that has no content or nowhere else
+// to go.
+type heldBody struct {
+	io.ReadCloser
+	mu       sync.Mutex
+	read     bool
+	released bool
+	closed   bool
+}
+
+func (og *Origin) hold(r *http.Request) *heldBody {
+	if !hasBody(r) || len(*og.upstreams.Load()) == 1 {
+		return nil
+	}
+	return &heldBody{ReadCloser: r.Body}
+}
+
+func (h *heldBody) Read(p []byte) (int, error) {
+	h.mu.Lock()
+	h.read = true
+	h.mu.Unlock()
+	return h.ReadCloser.Read(p)
+}
+
+func (h *heldBody) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	pass := h.read || h.released
+	h.mu.Unlock()
+	if !pass {
+		return nil
+	}
+	return h.ReadCloser.Close()
+}
+
+func (h *heldBody) touched() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.read
+}
+
+// release lets the next Close through.
+func (h *heldBody) release() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	h.released = true
+	h.mu.Unlock()
+}
+
+// end closes what an attempt held open, and lets every later Close through.
+func (h *heldBody) end() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	pending := h.closed && !h.read && !h.released
+	h.released = true
+	h.mu.Unlock()
+	if pending {
+		h.ReadCloser.Close()
+	}
+}

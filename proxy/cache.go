@@ -1,0 +1,341 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"umbral/cachepolicy"
+	"umbral/proxy/store"
+	"umbral/sessions"
+)
+
+// found is what the store holds for a request.
+type found struct {
+	// primary is the key of the request, key that of the response that would
+	// answer it: the same, or that of a variant.
+	primary, key cachepolicy.Key
+	// entry holds a response that is not dead, nil if there is none.
+	entry *store.Entry
+	index *cachepolicy.Index
+	// reason says why entry is nil.
+	reason cachepolicy.Reason
+	soft   bool
+}
+
+// mode is how a request goes up to the app.
+type mode uint8
+
+const (
+	// pass: as it came; nothing is stored.
+	pass mode = iota
+	// solo: judged and perhaps stored, but nobody waits for it.
+	solo
+	// lead: like solo, with followers on this edge and on others.
+	lead
+)
+
+// plan is what a request that goes up is for.
+type plan struct {
+	mode     mode
+	access   sessions.Access
+	found    found
+	decision cachepolicy.Decision
+	flight   *flight
+	// validate: the stored response's validators go up instead of the
+	// visitor's conditions.
+	validate bool
+	// background: nobody is answered, so nothing may be said to a visitor.
+	background bool
+}
+
+// maxLooks bounds how often a follower looks again before it asks alone.
+const maxLooks = 3
+
+// cached is the decision list of a request: look up, judge, then serve or
+// forward.
+func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
+	if reason := p.bypass(x); reason != cachepolicy.None {
+		p.pass(w, x, reason)
+		return
+	}
+	if err := p.identify(x); err != nil {
+		p.fail(w, x, err)
+		return
+	}
+	if x.Visitor.Bypass() {
+		p.pass(w, x, cachepolicy.FlashCookie)
+		return
+	}
+	primary := x.Route.Key(&x.Ask)
+	switch p.refused.get(primary, x.Start) {
+	case refusedPersonal:
+		if !x.Visitor.Anonymous() {
+			p.pass(w, x, cachepolicy.HitForMiss)
+			return
+		}
+		p.alone(w, x, found{primary: primary, key: primary, reason: cachepolicy.HitForMiss})
+		return
+	case refusedStore:
+		p.alone(w, x, found{primary: primary, key: primary, reason: cachepolicy.HitForMiss})
+		return
+	}
+	for range maxLooks {
+		mark := p.flights.mark(primary)
+		f := p.find(x.R.Context(), x.Route, &x.Ask, primary)
+		if f.entry == nil && f.reason == cachepolicy.StoreDown {
+			// Nothing could be stored either, so that followers would wait
+			// for nothing unless memory takes the answer: collapse as ever.
+			x.Status.Detail = cachepolicy.StoreDown
+		}
+		d := p.judge(x, f, p.now())
+		if p.settleFromStore(w, x, f, d) {
+			return
+		}
+		fl, leader, again := p.flights.join(f.key, mark)
+		switch {
+		case leader && again:
+			fl.end(landed)
+			continue
+		case leader:
+			p.forward(w, x, plan{mode: lead, found: f, decision: d, flight: fl, validate: d.Verdict == cachepolicy.Validate})
+			return
+		}
+		x.Status.Collapsed = true
+		how, err := fl.wait(x.R.Context(), p.deadline)
+		if err != nil {
+			p.fail(w, x, err)
+			return
+		}
+		if how != landed {
+			p.alone(w, x, f)
+			return
+		}
+	}
+	p.alone(w, x, found{primary: primary, key: primary, reason: cachepolicy.NotStored})
+}
+
+// bypass says why a request is not looked up at all.
+func (p *Proxy) bypass(x *Exchange) cachepolicy.Reason {
+	switch {
+	case x.Upgrade:
+		return cachepolicy.UpgradeRequest
+	case x.Ambiguous:
+		return cachepolicy.AmbiguousPath
+	case x.Route.Rule.Off:
+		return cachepolicy.RouteOff
+	case x.R.Method != http.MethodGet && x.R.Method != http.MethodHead:
+		return cachepolicy.UncacheableMethod
+	case x.R.ContentLength != 0:
+		return cachepolicy.BodyOnGet
+	}
+	return x.Route.Bypass(&x.Ask)
+}
+
+// identify fills in who asks, as far as the route's scope wants to know. On a
+// public route the app is asked without cookies and identity, so that a
+// session that cannot be read is no obstacle (CACHING.md §7).
+func (p *Proxy) identify(x *Exchange) error {
+	v, rule, ask := x.Visitor, &x.Route.Rule, &x.Ask
+	err := v.Resolve(x.R.Context())
+	if rule.Listed() && rule.Scope == cachepolicy.Public {
+		if len(rule.VaryCookies) > 0 {
+			ask.Cookie = v.CookieLine(ask.Path, rule.VaryCookies)
+			ask.VaryCookies = v.CookieValues(ask.Path, rule.VaryCookies)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	ask.Identity = v.Identity()
+	if !rule.Listed() {
+		ask.Cookie = v.CookieLine(ask.Path, nil)
+	}
+	return nil
+}
+
+// find looks for a response to ask: under its own key, or through the index
+// of its variants, or under the key that a No-Vary-Search makes of it.
+func (p *Proxy) find(ctx context.Context, route *Route, ask *cachepolicy.Request, primary cachepolicy.Key) found {
+	f := p.findUnder(ctx, route, ask, primary)
+	if f.entry != nil || ask.Query == "" || !route.noVarySearch.Load() {
+		return f
+	}
+	e, _ := p.store.Lookup(ctx, route.PathKey(ask))
+	if e == nil || e.Index == nil || e.Index.NoVarySearch == "" {
+		return f
+	}
+	other := p.findUnder(ctx, route, ask, route.SearchKey(ask, e.Index.NoVarySearch))
+	if other.entry == nil {
+		return f
+	}
+	other.primary = primary
+	return other
+}
+
+func (p *Proxy) findUnder(ctx context.Context, route *Route, ask *cachepolicy.Request, key cachepolicy.Key) found {
+	f := found{primary: key, key: key, reason: cachepolicy.NotStored}
+	e, err := p.store.Lookup(ctx, key)
+	if err != nil {
+		f.reason = cachepolicy.StoreDown
+	}
+	if e == nil {
+		return f
+	}
+	if e.Response != nil {
+		if !route.Matches(ask, e.Response) {
+			f.reason = cachepolicy.VaryMismatch
+			return f
+		}
+		return p.alive(f, e)
+	}
+	f.index = e.Index
+	f.reason = cachepolicy.VaryMismatch
+	for i, fields := range f.index.Vary {
+		vk := route.VariantKey(key, ask, fields)
+		if i == 0 {
+			f.key = vk
+		}
+		v, _ := p.store.Lookup(ctx, vk)
+		if v == nil || v.Response == nil || !route.Matches(ask, v.Response) {
+			continue
+		}
+		// Of several that match, the newest by Date is used (RFC 9111 §4.1).
+		if f.entry == nil || v.Response.ResponseTime.After(f.entry.Response.ResponseTime) {
+			f.key = vk
+			f = p.alive(f, v)
+		}
+	}
+	return f
+}
+
+// alive fills in e unless a hard purge has killed it.
+func (p *Proxy) alive(f found, e *store.Entry) found {
+	switch p.log.Judge(e) {
+	case store.Dead:
+		f.reason = cachepolicy.Purged
+		return f
+	case store.SoftPurged:
+		f.soft = true
+	}
+	f.entry = e
+	return f
+}
+
+// judge is the policy's decision on what was found.
+func (p *Proxy) judge(x *Exchange, f found, now time.Time) cachepolicy.Decision {
+	if f.entry == nil {
+		d := x.Route.Reuse(&x.Ask, cachepolicy.Candidate{}, now)
+		if d.Verdict == cachepolicy.Forward {
+			d.Reason = f.reason
+		}
+		return d
+	}
+	d := x.Route.Reuse(&x.Ask, p.candidate(f, now), now)
+	if d.Verdict == cachepolicy.Validate && !f.entry.Response.ResponseTime.Before(x.Start) && f.entry.Response.Lifetime.NoCache && !f.soft {
+		// Validated after this request arrived: by a flight that it waited for.
+		d.Verdict = cachepolicy.Serve
+	}
+	if d.Verdict == cachepolicy.Serve && x.Route.Rule.Scope != cachepolicy.Public && x.Visitor.NeedsApp(now) {
+		d = cachepolicy.Decision{Verdict: cachepolicy.Forward, Reason: cachepolicy.SessionRenewal, Age: d.Age, TTL: d.TTL}
+	}
+	return d
+}
+
+// candidate is what was found, with the purge log's word on it.
+func (p *Proxy) candidate(f found, now time.Time) cachepolicy.Candidate {
+	return cachepolicy.Candidate{Stored: f.entry.Response, SoftPurged: f.soft, LogLost: p.log.Lost(now)}
+}
+
+// settleFromStore answers without the app where the decision allows.
+func (p *Proxy) settleFromStore(w http.ResponseWriter, x *Exchange, f found, d cachepolicy.Decision) bool {
+	switch d.Verdict {
+	case cachepolicy.Serve, cachepolicy.ServeStale:
+		x.Status.Hit = true
+		x.Tier = store.TierMemory
+		if f.entry.Hits.Add(1) == 1 && f.entry.FromRedis {
+			x.Tier = store.TierRedis
+		}
+		x.Status.TTL, x.Status.HasTTL = d.TTL, true
+		x.Status.Detail = d.Reason
+		if d.Refresh && (d.Verdict == cachepolicy.ServeStale || f.entry.Hits.Load() >= popular) {
+			p.refresh(x, f, d)
+		}
+		x.Visitor.Used(x.Start)
+		p.respond(w, x, f.entry, d.Age)
+		return true
+	case cachepolicy.GatewayTimeout:
+		x.Status.Detail = cachepolicy.RequestOnlyIfCached
+		p.fail(w, x, errOnlyIfCached)
+		return true
+	}
+	return false
+}
+
+// popular is how many hits a copy needs before refresh_ahead fetches it again.
+const popular = 2
+
+// pass forwards a request whose answer is nobody else's.
+func (p *Proxy) pass(w http.ResponseWriter, x *Exchange, why cachepolicy.Reason) {
+	x.Status.Detail = why
+	x.Status.Fwd = cachepolicy.FwdBypass
+	if why == cachepolicy.UncacheableMethod {
+		x.Status.Fwd = cachepolicy.FwdMethod
+	}
+	if err := x.Visitor.Resolve(x.R.Context()); err != nil {
+		p.fail(w, x, err)
+		return
+	}
+	x.Ask.Identity = x.Visitor.Identity()
+	x.Visitor = x.Visitor.Own(x.R.Context(), x.Client.String())
+	x.plan = plan{mode: pass, access: sessions.AccessFull}
+	p.askApp(w, x)
+}
+
+// alone asks the app for this visitor only; the answer is still judged, so
+// that a page that has become cacheable is noticed.
+func (p *Proxy) alone(w http.ResponseWriter, x *Exchange, f found) {
+	p.forward(w, x, plan{mode: solo, found: f, decision: cachepolicy.Decision{Reason: f.reason}})
+}
+
+// forward asks the app on behalf of the store.
+func (p *Proxy) forward(w http.ResponseWriter, x *Exchange, pl plan) {
+	if x.Route.Rule.Listed() && x.Route.Rule.Scope == cachepolicy.Public {
+		pl.access = sessions.AccessPublic
+	} else {
+		pl.access = sessions.AccessFull
+	}
+	x.Status.Fwd = fwdFor(pl)
+	if pl.decision.Reason != cachepolicy.NotStored && pl.decision.Reason != cachepolicy.VaryMismatch {
+		x.Status.Detail = pl.decision.Reason
+	}
+	if x.R.Method == http.MethodHead {
+		// RFC 9111 §4.3.5: the answer may freshen what is stored, never be it.
+		pl.mode, pl.validate = solo, false
+		if pl.flight != nil {
+			pl.flight.end(scattered)
+		}
+	}
+	x.Visitor = x.Visitor.Own(x.R.Context(), x.Client.String())
+	x.plan = pl
+	p.askApp(w, x)
+}
+
+// fwdFor is RFC 9211 §2.2's reason to go forward.
+func fwdFor(pl plan) cachepolicy.Fwd {
+	switch {
+	case pl.decision.Reason == cachepolicy.RequestNoCache, pl.decision.Reason == cachepolicy.RequestMaxAge:
+		return cachepolicy.FwdRequest
+	case pl.decision.Reason == cachepolicy.PartMismatch:
+		return cachepolicy.FwdPartial
+	case pl.found.entry != nil:
+		return cachepolicy.FwdStale
+	case pl.found.reason == cachepolicy.VaryMismatch:
+		return cachepolicy.FwdVaryMiss
+	case pl.found.reason == cachepolicy.HitForMiss:
+		return cachepolicy.FwdBypass
+	default:
+		return cachepolicy.FwdURIMiss
+	}
+}

@@ -1,0 +1,114 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"umbral/cachepolicy"
+)
+
+// flightShards is how many locks the flights are spread over.
+const flightShards = 64
+
+// outcome is how a flight ended, as its followers learn it. None of them is
+// ever handed the leader's response: they look again and judge what they find
+// for their own request (CACHING.md §5).
+type outcome uint8
+
+const (
+	// landed: something was stored; look again.
+	landed outcome = iota
+	// scattered: the answer cannot be stored, or there was none; everybody
+	// asks for themselves, in parallel.
+	scattered
+	// overdue: the deadline passed first; ask alone.
+	overdue
+)
+
+// flight is one fetch under way on this edge.
+type flight struct {
+	key   cachepolicy.Key
+	done  chan struct{}
+	once  sync.Once
+	how   outcome
+	owner *flights
+}
+
+// flights knows the fetches under way on this edge. One fetch per key.
+type flights struct {
+	shards [flightShards]flightShard
+}
+
+type flightShard struct {
+	mu     sync.Mutex
+	byKey  map[cachepolicy.Key]*flight
+	landed atomic.Uint64
+}
+
+func newFlights() *flights {
+	f := &flights{}
+	for i := range f.shards {
+		f.shards[i].byKey = make(map[cachepolicy.Key]*flight)
+	}
+	return f
+}
+
+func (f *flights) shard(key cachepolicy.Key) *flightShard {
+	return &f.shards[key[0]%flightShards]
+}
+
+// mark is a place in the history of key's shard, to be read before the store
+// is asked and handed to join.
+func (f *flights) mark(key cachepolicy.Key) uint64 { return f.shard(key).landed.Load() }
+
+// join returns the flight for key: leader is true where the caller has begun
+// it and must end it. again is true where some flight of the shard ended since
+// mark: the caller may have looked just before that flight stored its answer
+// and joined just after it had left, so it must look once more before it asks
+// the app. Without this the interleaving
+//
+//	B looks, finds nothing · A stores and ends · B joins, and leads
+//
+// would fetch twice what one fetch has just stored.
+func (f *flights) join(key cachepolicy.Key, mark uint64) (fl *flight, leader, again bool) {
+	s := f.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fl, ok := s.byKey[key]; ok {
+		return fl, false, false
+	}
+	fl = &flight{key: key, done: make(chan struct{}), owner: f}
+	s.byKey[key] = fl
+	return fl, true, s.landed.Load() != mark
+}
+
+// end lets the followers go. Only the first call counts, so that a leader may
+// scatter them at the header and still end the flight when the body is done.
+func (fl *flight) end(how outcome) {
+	fl.once.Do(func() {
+		s := fl.owner.shard(fl.key)
+		s.mu.Lock()
+		delete(s.byKey, fl.key)
+		s.landed.Add(1)
+		s.mu.Unlock()
+		fl.how = how
+		close(fl.done)
+	})
+}
+
+// wait waits for the flight's end, for the deadline, or for the visitor to go
+// away, whose error it returns.
+func (fl *flight) wait(ctx context.Context, deadline time.Duration) (outcome, error) {
+	t := time.NewTimer(deadline)
+	defer t.Stop()
+	select {
+	case <-fl.done:
+		return fl.how, nil
+	case <-t.C:
+		return overdue, nil
+	case <-ctx.Done():
+		return overdue, ctx.Err()
+	}
+}

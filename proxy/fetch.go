@@ -1,0 +1,591 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"umbral/cachepolicy"
+	"umbral/proxy/store"
+	"umbral/sessions"
+)
+
+// wholeFirst is the largest declared body, in bytes, that is read completely
+// before the visitor who caused the fetch is answered: the app has made it
+// already, and the answer can then carry the edge's own validator and coding
+// like any hit. Larger ones, and those of undeclared length, stream.
+const wholeFirst = 1 << 20
+
+// settled is what RoundTrip returns as an error where the answer comes from
+// the store: ReverseProxy hands it to its ErrorHandler, which responds from
+// entry as for any hit.
+type settled struct{ answer }
+
+func (settled) Error() string { return "answered from the store" }
+
+// answer is the outcome of a fetch: one of entry, resp and err.
+type answer struct {
+	entry  *store.Entry
+	resp   *http.Response
+	err    error
+	status cachepolicy.Status
+}
+
+// transport is the RoundTripper under ReverseProxy.
+type transport struct{ p *Proxy }
+
+// RoundTrip asks the app as the exchange's plan says.
+func (t transport) RoundTrip(out *http.Request) (*http.Response, error) {
+	x := exchangeOf(out)
+	if x.plan.mode == pass || out.Method == http.MethodHead {
+		return t.p.direct(x, out)
+	}
+	f := t.p.newFetch(x, out)
+	began := t.p.now()
+	go f.run()
+	select {
+	case a := <-f.ready:
+		x.rec.Upstream = t.p.now().Sub(began)
+		x.Status = a.status
+		switch {
+		case a.entry != nil:
+			return nil, settled{a}
+		case a.err != nil:
+			return nil, a.err
+		}
+		return a.resp, nil
+	case <-out.Context().Done():
+		f.abandon()
+		return nil, out.Context().Err()
+	}
+}
+
+// direct asks the app for one visitor; nothing is stored, but cookies are
+// taken in, and what an unsafe request makes invalid is purged before its
+// answer goes back, so that who changes a page sees the change.
+func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
+	began := p.now()
+	resp, err := p.origin.RoundTrip(out)
+	if err != nil {
+		return nil, err
+	}
+	r := policyResponse(resp, began, p.now())
+	x.rec.Upstream = r.ResponseTime.Sub(began)
+	control := x.controlled()
+	if _, err := x.Visitor.Absorb(context.WithoutCancel(out.Context()), out, resp, control); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	p.invalidate(context.WithoutCancel(out.Context()), x, r)
+	if out.Method == http.MethodPost {
+		if err := p.keepPost(x, resp, r); err != nil {
+			return nil, err
+		}
+	}
+	if out.Method == http.MethodHead {
+		p.headAnswer(x, r)
+	}
+	x.Status.FwdStatus = resp.StatusCode
+	x.Route.PresentLive(&x.Ask, r)
+	return resp, nil
+}
+
+// keepPost stores the answer to a POST that is the representation of its own
+// address (RFC 9110 §9.3.3), for later GETs.
+func (p *Proxy) keepPost(x *Exchange, resp *http.Response, r *cachepolicy.Response) error {
+	if x.Ambiguous || r.Length < 0 || r.Length > wholeFirst || len(resp.Header["Content-Location"]) == 0 {
+		return nil
+	}
+	ask := x.Ask
+	ask.Cookie = x.Visitor.CookieLine(ask.Path, nil)
+	s, reason := x.Route.Storable(&ask, r)
+	if reason != cachepolicy.None {
+		return nil
+	}
+	body, err := newCapture(resp.Body, wholeFirst, r.Length).fill()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBadAnswer, err)
+	}
+	resp.Body = wholeBody(body)
+	key := x.Route.Key(&ask)
+	e := &store.Entry{Key: key, Response: s, Body: body, URL: x.Route.URL(&ask), Position: p.log.Position(), Keep: s.Keep(p.now())}
+	madeTag(s, body)
+	p.putVariant(context.WithoutCancel(x.R.Context()), x.Route, &ask, found{primary: key, key: key}, e)
+	x.Status.Stored = true
+	return nil
+}
+
+// controlled says whether the app's session control is obeyed here.
+func (x *Exchange) controlled() bool { return x.Route.Rule.Control && !x.Ambiguous }
+
+// headAnswer lets a HEAD's answer freshen the stored GET, or end it (RFC 9111
+// §4.3.5).
+func (p *Proxy) headAnswer(x *Exchange, r *cachepolicy.Response) {
+	e := x.plan.found.entry
+	if e == nil {
+		return
+	}
+	ctx := context.WithoutCancel(x.R.Context())
+	fresh, ok := x.Route.FreshenByHead(e.Response, r)
+	if !ok {
+		_ = p.store.Delete(ctx, e.Key)
+		return
+	}
+	p.renew(ctx, e, fresh, x.pos)
+}
+
+// fetch is one request to the app on behalf of the store. It runs in a
+// goroutine of its own, so that neither a slow visitor nor one who goes away
+// holds up what others wait for.
+type fetch struct {
+	p       *Proxy
+	route   *Route
+	ask     cachepolicy.Request
+	visitor *sessions.Visitor
+	plan    plan
+	control bool
+	pos     store.Position
+	status  cachepolicy.Status
+
+	req    *http.Request
+	cancel context.CancelFunc
+	ready  chan answer // one answer, buffered
+	given  bool
+	// completes: the request was made to ask for the rest of a stored part,
+	// which the visitor knows nothing of.
+	completes bool
+}
+
+// newFetch takes over what the fetch needs of the exchange, which the visitor
+// may leave at any time.
+func (p *Proxy) newFetch(x *Exchange, out *http.Request) *fetch {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(out.Context()))
+	return &fetch{
+		p: p, route: x.Route, ask: x.Ask, visitor: x.Visitor, plan: x.plan,
+		control: x.controlled(), pos: x.pos, status: x.Status,
+		req: out.WithContext(ctx), cancel: cancel, ready: make(chan answer, 1),
+	}
+}
+
+// abandon says that nobody waits for this fetch's answer. One that others may
+// use goes on.
+func (f *fetch) abandon() {
+	if f.plan.mode != lead {
+		f.cancel()
+	}
+	go func() { // the answer may come yet, with a body to close
+		if a := <-f.ready; a.resp != nil {
+			a.resp.Body.Close()
+		}
+	}()
+}
+
+// give hands the answer over.
+func (f *fetch) give(a answer) {
+	a.status = f.status
+	f.given = true
+	f.ready <- a
+}
+
+// end lets followers go, here and on other edges.
+func (f *fetch) end(how outcome) {
+	if f.plan.flight != nil {
+		f.plan.flight.end(how)
+	}
+}
+
+func (f *fetch) run() {
+	defer f.end(scattered)
+	defer f.recovered()
+	ctx := f.req.Context()
+	release := f.lease(ctx)
+	if f.given {
+		f.end(landed)
+		f.cancel()
+		return
+	}
+	stored := f.perform(ctx)
+	release(stored)
+	if stored {
+		f.end(landed)
+	}
+}
+
+// recovered turns a panic, which here would end the edge and not just the
+// request, into an answer.
+func (f *fetch) recovered() {
+	if fault := recover(); fault != nil {
+		f.p.logger.Error("a fetch panicked", zap.Any("panic", fault), zap.Stack("stack"))
+		f.cancel()
+		if !f.given {
+			f.give(answer{err: ErrBadAnswer})
+		}
+	}
+}
+
+// lease makes this fetch the only one among all edges. Where another edge has
+// it, it waits for that edge's word, looks again, and answers from what it
+// finds, if that will do. It returns how to give the lease back.
+func (f *fetch) lease(ctx context.Context) (release func(stored bool)) {
+	none := func(bool) {}
+	if f.plan.mode != lead {
+		return none
+	}
+	l, held, err := f.p.leases.Acquire(ctx, f.plan.found.key, f.p.deadline)
+	switch {
+	case err != nil:
+		return none
+	case held:
+		return l.Release
+	}
+	wait, cancel := context.WithTimeout(ctx, f.p.deadline)
+	defer cancel()
+	if how, err := f.p.leases.Wait(wait, f.plan.found.key); err != nil || how == store.Uncacheable {
+		return none
+	}
+	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary)
+	if found.entry == nil {
+		return none
+	}
+	now := f.p.now()
+	d := f.route.Reuse(&f.ask, f.p.candidate(found, now), now)
+	if d.Verdict == cachepolicy.Serve {
+		f.status.Collapsed = true
+		f.give(answer{entry: found.entry})
+	}
+	return none
+}
+
+// perform asks the app once, or twice where the first answer says that it must
+// be asked differently, and reports whether something was stored.
+func (f *fetch) perform(ctx context.Context) bool {
+	f.condition()
+	for {
+		began := f.p.now()
+		resp, err := f.p.origin.RoundTrip(f.req)
+		if err != nil {
+			f.failed(err)
+			return false
+		}
+		r := policyResponse(resp, began, f.p.now())
+		r.IfNoneMatch = f.req.Header.Get("If-None-Match")
+		if f.personal(resp) {
+			resp.Body.Close()
+			f.end(scattered)
+			f.asSelf()
+			continue
+		}
+		if err := f.absorb(ctx, resp, r); err != nil {
+			resp.Body.Close()
+			f.cancel()
+			f.give(answer{err: err})
+			return false
+		}
+		switch {
+		case r.Status == http.StatusNotModified && f.plan.validate:
+			resp.Body.Close()
+			if f.notModified(ctx, r) {
+				return true
+			}
+			f.plain() // this 304 is about something else: ask for the whole
+		case r.Status >= 500 && f.serveStale(cachepolicy.ServerError, r.Status):
+			resp.Body.Close()
+			f.cancel()
+			return false
+		default:
+			return f.answered(ctx, resp, r)
+		}
+	}
+}
+
+// condition puts the stored validators on the request, or asks for what a
+// stored part lacks (RFC 9111 §3.4, §4.3.1).
+func (f *fetch) condition() {
+	e := f.plan.found.entry
+	switch {
+	case f.plan.validate:
+		f.req = f.req.Clone(f.req.Context())
+		f.route.SetValidators(f.req.Header, e.Response, nil)
+	case e != nil && len(f.ask.Header["Range"]) == 0:
+		if span, ifRange, ok := e.Response.Missing(); ok {
+			f.req = f.req.Clone(f.req.Context())
+			f.req.Header["Range"], f.req.Header["If-Range"] = []string{span}, []string{ifRange}
+			f.ask.Header = f.ask.Header.Clone()
+			f.ask.Header["Range"] = []string{span}
+			f.completes = true
+		}
+	}
+}
+
+// absorb takes the answer's cookies into the visitor's jar. A fetch that
+// nobody waits for may not change it: no Set-Cookie of ours could follow.
+func (f *fetch) absorb(ctx context.Context, resp *http.Response, r *cachepolicy.Response) error {
+	if f.plan.background && f.visitor.WouldChange(resp) {
+		return errBackground
+	}
+	setsCookie := len(resp.Header["Set-Cookie"]) > 0
+	changed, err := f.visitor.Absorb(ctx, f.req, resp, f.control)
+	r.CookieChange = changed || setsCookie && f.route.Rule.Scope == cachepolicy.Public
+	return err
+}
+
+// errBackground says that a background fetch met an answer for its visitor
+// alone.
+var errBackground = errors.New("proxy: a background answer would change the jar")
+
+// plain takes the validators off the request.
+func (f *fetch) plain() {
+	f.plan.validate = false
+	f.req = f.req.Clone(f.req.Context()) // the transport may still hold the header
+	dropConditions(f.req.Header)
+}
+
+// failed answers a fetch that brought no response at all.
+func (f *fetch) failed(err error) {
+	defer f.cancel()
+	if f.serveStale(cachepolicy.Unreachable, 0) {
+		return
+	}
+	f.give(answer{err: err})
+}
+
+// serveStale answers from what is stored although it is stale, if the rules
+// allow it after such a failure (RFC 5861 §4, RFC 9111 §4.2.4).
+func (f *fetch) serveStale(why cachepolicy.Failure, status int) bool {
+	e := f.plan.found.entry
+	if e == nil || !f.route.StaleOnError(e.Response, why, f.p.now()) {
+		return false
+	}
+	f.status.FwdStatus = status
+	f.status.Detail = cachepolicy.AppUnreachable
+	if why == cachepolicy.ServerError {
+		f.status.Detail = cachepolicy.AppError
+	}
+	f.give(answer{entry: e})
+	return true
+}
+
+// notModified freshens what is stored with a 304 (RFC 9111 §4.3.4).
+func (f *fetch) notModified(ctx context.Context, r *cachepolicy.Response) bool {
+	e := f.plan.found.entry
+	fresh, ok := f.route.Freshen(&f.ask, e.Response, r)
+	if !ok {
+		return false
+	}
+	renewed := f.p.renew(ctx, e, fresh, f.pos)
+	f.status.FwdStatus = http.StatusNotModified
+	f.status.Stored = fresh.Unkept == cachepolicy.None
+	f.give(answer{entry: renewed})
+	f.cancel()
+	return true
+}
+
+// personal reports that the cookie-less answer on a public route sets a cookie
+// while the visitor has a jar: the page turns out to be the visitor's own
+// (SESSIONS.md §8). For a visitor without a jar the answer is theirs already.
+func (f *fetch) personal(resp *http.Response) bool {
+	return f.plan.access == sessions.AccessPublic && len(resp.Header["Set-Cookie"]) > 0 && !f.visitor.Anonymous()
+}
+
+// asSelf makes the request go up again with the visitor's own jar.
+func (f *fetch) asSelf() {
+	f.p.refused.add(f.plan.found.primary, refusedPersonal, f.p.now())
+	f.plan.access = sessions.AccessFull
+	f.plain()
+	f.visitor.Prepare(f.req, sessions.AccessFull, nil)
+}
+
+// answered judges a whole answer, hands it to the visitor, and stores it if
+// it may be stored.
+func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolicy.Response) bool {
+	stored, reason := f.storable(r)
+	f.status.FwdStatus = 0
+	if stored == nil {
+		f.refuse(reason, r.Status)
+		f.passOn(resp, r)
+		return false
+	}
+	if f.completes && r.Status != http.StatusPartialContent && r.Status != http.StatusOK {
+		f.completes = false
+	}
+	e := f.entry(stored)
+	c := newCapture(&cancelBody{ReadCloser: resp.Body, cancel: f.cancel}, f.route.Rule.MaxObject, r.Length)
+	f.status.Stored = true
+	f.status.TTL, f.status.HasTTL = stored.Lifetime.Fresh-stored.InitialAge, true
+	if streams := r.Length < 0 || r.Length > wholeFirst; streams && stored.Part == nil {
+		f.route.PresentLive(&f.ask, r)
+		resp.Body = c.reader()
+		f.give(answer{resp: resp})
+	}
+	body, err := c.fill()
+	if errors.Is(err, errTooLarge) && f.given {
+		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
+		return false // the visitor drains the rest
+	}
+	if err != nil {
+		if !f.given {
+			f.failed(err)
+		}
+		return false
+	}
+	e.Body = body
+	f.combine(e)
+	madeTag(e.Response, e.Body)
+	if part := e.Response.Part; part != nil && part.Len() != int64(len(e.Body)) {
+		f.failed(ErrBadAnswer)
+		return false
+	}
+	f.p.putVariant(ctx, f.route, &f.ask, f.plan.found, e)
+	f.p.refused.remove(f.plan.found.primary)
+	switch {
+	case f.given:
+	case f.completes && e.Response.Part != nil:
+		f.failed(ErrBadAnswer) // the visitor asked for the whole, and this is none
+	default:
+		f.give(answer{entry: e})
+	}
+	return true
+}
+
+// combine puts a part and a stored part of the same representation together
+// (RFC 9111 §3.4).
+func (f *fetch) combine(e *store.Entry) {
+	old := f.plan.found.entry
+	if old == nil || e.Response.Part == nil {
+		return
+	}
+	whole, ok := cachepolicy.Combine(old.Response, e.Response)
+	if !ok {
+		return
+	}
+	first, second := old.Response.Part, e.Response.Part
+	from := min(first.First, second.First)
+	body := make([]byte, max(first.Last, second.Last)-from+1)
+	copy(body[first.First-from:], old.Body)
+	copy(body[second.First-from:], e.Body)
+	e.Response, e.Body = whole, body
+}
+
+// storable asks the policy, and knows what only the fetch knows.
+func (f *fetch) storable(r *cachepolicy.Response) (*cachepolicy.Stored, cachepolicy.Reason) {
+	if f.route.Rule.Scope == cachepolicy.Public && f.route.Rule.Listed() && f.plan.access == sessions.AccessFull {
+		return nil, cachepolicy.SetsCookie
+	}
+	if r.Length > f.route.Rule.MaxObject {
+		return nil, cachepolicy.TooLarge
+	}
+	return f.route.Storable(&f.ask, r)
+}
+
+// refuse lets the followers go and remembers that waiting is of no use here.
+func (f *fetch) refuse(reason cachepolicy.Reason, status int) {
+	f.end(scattered)
+	f.status.Detail = reason
+	if status >= 500 || f.plan.mode == pass {
+		return // the app's bad moment says nothing of the page
+	}
+	if f.p.refused.get(f.plan.found.primary, f.p.now()) == refusedNot {
+		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
+	}
+}
+
+// passOn gives an answer that is not stored to its visitor; the app's
+// connection ends with them.
+func (f *fetch) passOn(resp *http.Response, r *cachepolicy.Response) {
+	f.route.PresentLive(&f.ask, r)
+	resp.Body = &cancelBody{ReadCloser: resp.Body, cancel: f.cancel}
+	f.give(answer{resp: resp})
+}
+
+// entry is the stored response as the store keeps it, still without a body.
+func (f *fetch) entry(s *cachepolicy.Stored) *store.Entry {
+	e := &store.Entry{
+		Key:      f.plan.found.primary,
+		Response: s,
+		URL:      f.route.URL(&f.ask),
+		Position: f.pos,
+		Keep:     s.Keep(f.p.now()),
+	}
+	if s.Scope != cachepolicy.Public {
+		e.Session, e.User = f.ask.Identity.Session, f.ask.Identity.User
+	}
+	return e
+}
+
+// madeTag gives a whole 200 for which the app sent no validator one of its
+// own: the content's digest (RFC 9110 §8.8.3).
+func madeTag(s *cachepolicy.Stored, body []byte) {
+	if s.Status != http.StatusOK || s.Part != nil || !s.LastModified.IsZero() || len(s.Header["Etag"]) > 0 {
+		return
+	}
+	sum := sha256.Sum256(body)
+	s.Header["Etag"] = []string{`"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`}
+}
+
+// renew keeps what a validation has made of e, or forgets it where that may
+// not be stored any more.
+func (p *Proxy) renew(ctx context.Context, e *store.Entry, fresh *cachepolicy.Stored, pos store.Position) *store.Entry {
+	renewed := &store.Entry{
+		Key: e.Key, Response: fresh, Body: e.Body, URL: e.URL, Session: e.Session, User: e.User,
+		Position: pos, Keep: fresh.Keep(p.now()),
+	}
+	if fresh.Unkept != cachepolicy.None {
+		_ = p.store.Delete(ctx, e.Key)
+		return renewed
+	}
+	p.put(ctx, renewed)
+	return renewed
+}
+
+// put keeps e; that the store is out of reach is no concern of the visitor's.
+func (p *Proxy) put(ctx context.Context, e *store.Entry) { _ = p.store.Put(ctx, e) }
+
+// putVariant keeps e under the key of its variant, with the index that leads
+// to it, or under its own where it does not vary.
+func (p *Proxy) putVariant(ctx context.Context, route *Route, ask *cachepolicy.Request, f found, e *store.Entry) {
+	s := e.Response
+	primary := f.primary
+	if s.NoVarySearch != "" {
+		route.noVarySearch.Store(true)
+		primary = route.SearchKey(ask, s.NoVarySearch)
+		p.put(ctx, indexOf(route.PathKey(ask), (*cachepolicy.Index)(nil).Add(s), e))
+		e.Key = primary
+	}
+	if len(s.VaryFields) > 0 {
+		e.Key = route.VariantKey(primary, ask, s.VaryFields)
+		p.put(ctx, indexOf(primary, f.index.Add(s), e))
+	}
+	p.put(ctx, e)
+}
+
+// indexOf is the entry of an index that lives and dies with e.
+func indexOf(key cachepolicy.Key, ix *cachepolicy.Index, e *store.Entry) *store.Entry {
+	return &store.Entry{Key: key, Index: ix, URL: e.URL, Session: e.Session, User: e.User, Position: e.Position, Keep: e.Keep}
+}
+
+// policyResponse is the app's answer as the policy sees it.
+func policyResponse(resp *http.Response, began, arrived time.Time) *cachepolicy.Response {
+	return &cachepolicy.Response{
+		Status: resp.StatusCode, Header: resp.Header, Length: resp.ContentLength,
+		RequestTime: began, ResponseTime: arrived,
+	}
+}
+
+// cancelBody ends the request's context with its body.
+type cancelBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (b *cancelBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.cancel()
+	return err
+}

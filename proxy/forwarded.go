@@ -1,0 +1,102 @@
+package proxy
+
+import (
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// SetForwarded puts on a request to the app who asks for what, in the edge's
+// own words: X-Forwarded-For, -Host, -Proto, Forwarded (RFC 7239), Via (RFC
+// 9110 §7.6.3) and X-Request-Id. Of what came in only a trusted proxy's chain
+// is kept, from the visitor's address on: what stands left of that was
+// written by a stranger. It must be called after what Connection names has
+// been dropped (in ReverseProxy's Rewrite).
+func (f *Front) SetForwarded(out http.Header, x *Exchange) {
+	proto := "http"
+	if x.Secure {
+		proto = "https"
+	}
+	chain, forwarded := "", ""
+	for i, addr := range f.chain(x) {
+		if i > 0 {
+			chain += ", "
+			forwarded += ", "
+		}
+		chain += addr.String()
+		forwarded += "for=" + node(addr)
+		if i == 0 {
+			forwarded += ";host=" + quoted(x.R.Host) + ";proto=" + proto
+		}
+	}
+	if chain == "" { // the peer is no IP: a unix socket
+		forwarded = "for=unknown;host=" + quoted(x.R.Host) + ";proto=" + proto
+		delete(out, "X-Forwarded-For")
+	} else {
+		out["X-Forwarded-For"] = []string{chain}
+	}
+	out["X-Forwarded-Host"] = []string{x.R.Host}
+	out["X-Forwarded-Proto"] = []string{proto}
+	out["Forwarded"] = []string{forwarded}
+	out["X-Request-Id"] = []string{x.ID}
+	via := viaMember(x.R)
+	if theirs := x.R.Header["Via"]; x.TrustedPeer && len(theirs) > 0 {
+		via = strings.Join(theirs, ", ") + ", " + via
+	}
+	out["Via"] = []string{via}
+}
+
+// chain lists the addresses between the visitor and here: the visitor first,
+// then the trusted proxies, the peer last.
+func (f *Front) chain(x *Exchange) []netip.Addr {
+	if !x.TrustedPeer {
+		if !x.Client.IsValid() {
+			return nil
+		}
+		return []netip.Addr{x.Client}
+	}
+	peer, _ := f.peer(x.R.RemoteAddr)
+	if peer == x.Client && len(x.R.Header["X-Forwarded-For"]) == 0 {
+		return []netip.Addr{peer}
+	}
+	back := []netip.Addr{peer} // from the right, as client walks
+	for addr := range fromRight(x.R.Header["X-Forwarded-For"]) {
+		back = append(back, addr)
+		if !f.trusts(addr) {
+			break
+		}
+	}
+	for i, j := 0, len(back)-1; i < j; i, j = i+1, j-1 {
+		back[i], back[j] = back[j], back[i]
+	}
+	return back
+}
+
+// node is an address as Forwarded spells it (RFC 7239 §6).
+func node(addr netip.Addr) string {
+	if addr.Is6() {
+		return `"[` + addr.String() + `]"`
+	}
+	return addr.String()
+}
+
+// quoted is a token as it is, anything else as a quoted string; a normalised
+// host has nothing in it that would need a backslash.
+func quoted(host string) string {
+	if strings.ContainsAny(host, ":[]") {
+		return `"` + host + `"`
+	}
+	return host
+}
+
+// viaMember names the protocol that the request came by, and us.
+func viaMember(r *http.Request) string {
+	switch {
+	case r.ProtoMajor == 1 && r.ProtoMinor == 1:
+		return "1.1 umbral"
+	case r.ProtoMajor == 2:
+		return "2.0 umbral"
+	}
+	return strconv.Itoa(r.ProtoMajor) + "." + strconv.Itoa(r.ProtoMinor) + " umbral"
+}

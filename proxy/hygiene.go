@@ -1,0 +1,177 @@
+package proxy
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// What clean came by while it looked at every field once.
+const (
+	sawConnection = 1 << iota
+	sawHost
+	sawForwardedProto
+)
+
+// clean drops the fields that change what an app answers without being in
+// anyone's key (CACHING.md §9), in one pass, and reports what it saw.
+func (f *Front) clean(h http.Header, trusted bool) (seen uint8) {
+	for name, lines := range h {
+		switch name {
+		case "Connection":
+			if len(lines) != 1 || lines[0] != "keep-alive" && lines[0] != "close" {
+				seen |= sawConnection
+			}
+			continue
+		case "Upgrade", "Http2-Settings":
+			seen |= sawConnection
+			continue
+		case "Host":
+			seen |= sawHost
+			continue
+		case "X-Forwarded-Proto":
+			seen |= sawForwardedProto
+		}
+		if unkeyed(name, trusted) && !f.keep[name] {
+			delete(h, name)
+		}
+	}
+	return seen
+}
+
+// unkeyed reports whether a field, by its canonical name, could change the
+// app's answer and is in nobody's key. What the edge sets itself is believed
+// from trusted proxies only.
+func unkeyed(name string, trusted bool) bool {
+	switch name {
+	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id", "Forwarded", "Via":
+		return !trusted
+	case "X-Host", "X-Http-Host-Override", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
+		"X-Original-Url", "X-Original-Uri", "X-Original-Host", "X-Original-Method", "X-Rewrite-Url",
+		"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip",
+		"X-Url-Scheme", "Front-End-Https", "X-Https",
+		"Script-Name", "X-Script-Name", "Path-Info", "X-Sendfile-Type",
+		"Surrogate-Control", "Surrogate-Capability",
+		"Te", "Trailer", "Keep-Alive", "Proxy", "Proxy-Connection", "Proxy-Authorization":
+		return true
+	}
+	if strings.HasPrefix(name, "X-") {
+		if strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Middleware-") || strings.HasPrefix(name, "X-Accel-") {
+			return true
+		}
+	}
+	return strings.IndexByte(name, '_') >= 0
+}
+
+// connection takes off r whatever Connection names (RFC 9110 §7.6.1), before
+// anything of ours is set and before anything is read from the header, so that
+// what the key is made of is what the app sees. It reports whether r is a
+// websocket handshake (RFC 6455 §4.1), whose fields stay. Any other upgrade,
+// h2c above all, is taken off too: the request goes on as a plain one.
+func connection(r *http.Request) (websocket bool) {
+	up := r.Header["Upgrade"]
+	websocket = r.Method == http.MethodGet && r.ProtoMajor == 1 && r.ProtoMinor == 1 &&
+		r.ContentLength == 0 && len(r.TransferEncoding) == 0 &&
+		len(up) == 1 && strings.EqualFold(up[0], "websocket") &&
+		hasToken(r.Header["Connection"], "upgrade")
+	lines := r.Header["Connection"]
+	delete(r.Header, "Connection")
+	closes := hasToken(lines, "close")
+	for _, line := range lines {
+		for token := range strings.SplitSeq(line, ",") {
+			token = http.CanonicalHeaderKey(strings.Trim(token, " \t"))
+			if token != "Upgrade" {
+				delete(r.Header, token)
+			}
+		}
+	}
+	delete(r.Header, "Http2-Settings")
+	switch {
+	case websocket:
+		r.Header["Connection"] = []string{"Upgrade"}
+	default:
+		delete(r.Header, "Upgrade")
+		if closes {
+			r.Header["Connection"] = []string{"close"}
+		}
+	}
+	return websocket
+}
+
+// hasToken reports whether a list field names token, in lower case.
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for t := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.Trim(t, " \t"), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// onlyHost takes the Host field that HTTP/2 leaves beside :authority off the
+// request, and reports whether it said the same (RFC 9113 §8.3.1).
+func onlyHost(h http.Header, authority string) bool {
+	lines := h["Host"]
+	delete(h, "Host")
+	return len(lines) == 1 && strings.EqualFold(lines[0], authority)
+}
+
+// normalHost returns host in lower case without the scheme's default port, or
+// false where it is not
+//
+//	host [ ":" port ]    host = reg-name | IPv4address | "[" IPv6address "]"
+//
+// with a reg-name of letters, digits, "-", "." and "_": narrower than RFC 3986
+// §3.2.2, as wide as names that resolve.
+func normalHost(host string, secure bool) (string, bool) {
+	name, port := host, ""
+	if strings.HasPrefix(host, "[") {
+		end := strings.IndexByte(host, ']')
+		if end < 0 {
+			return "", false
+		}
+		addr, err := netip.ParseAddr(host[1:end])
+		if err != nil || !addr.Is6() || addr.Zone() != "" {
+			return "", false
+		}
+		name, port = host[:end+1], host[end+1:]
+	} else {
+		if colon := strings.IndexByte(host, ':'); colon >= 0 {
+			name, port = host[:colon], host[colon:]
+		}
+		if name == "" || len(name) > 255 {
+			return "", false
+		}
+		for i := range len(name) {
+			if c := name[i]; !isAlnum(c) && c != '-' && c != '.' && c != '_' {
+				return "", false
+			}
+		}
+	}
+	if port != "" && !validPort(port) {
+		return "", false
+	}
+	if port == ":" || secure && port == ":443" || !secure && port == ":80" {
+		host = name
+	}
+	return strings.ToLower(host), true
+}
+
+// validPort reads ":" *5DIGIT, at most 65535, without leading zeros, so that
+// one port has one spelling.
+func validPort(port string) bool {
+	if port[0] != ':' || len(port) > 6 || len(port) > 1 && port[1] == '0' {
+		return false
+	}
+	n := 0
+	for i := 1; i < len(port); i++ {
+		c := port[i]
+		if c < '0' || c > '9' {
+			return false
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n <= 65535
+}

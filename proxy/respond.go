@@ -1,0 +1,261 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"umbral/cachepolicy"
+	"umbral/proxy/store"
+)
+
+// served is what can be worked out once for a copy in memory, so that a hit
+// need not: the header as visitors see it, and the body in each coding.
+type served struct {
+	header http.Header // without Age and Cache-Status, and what a form sets
+	plain  form
+	// encodable: the edge may serve it in other codings.
+	encodable bool
+	forms     [numCodings]atomic.Pointer[form]
+}
+
+// form is a body in one coding with the fields that speak of it.
+type form struct {
+	view   cachepolicy.Stored // as stored, with the validator that is shown
+	body   []byte
+	etag   []string
+	length []string
+	coding []string // Content-Encoding that the edge added
+}
+
+// servedOf returns what was worked out for e, or works it out.
+func (p *Proxy) servedOf(route *Route, e *store.Entry) *served {
+	if kept := e.Served.Load(); kept != nil {
+		return (*kept).(*served)
+	}
+	var kept any = newServed(route, e)
+	e.Served.Store(&kept)
+	return kept.(*served)
+}
+
+func newServed(route *Route, e *store.Entry) *served {
+	r := e.Response
+	s := &served{header: route.Present(r)}
+	s.plain = form{view: *r, body: e.Body}
+	s.plain.etag = r.Header["Etag"]
+	if bodyAllowed(r.Status) {
+		s.plain.length = []string{strconv.Itoa(len(e.Body))}
+	}
+	s.header.Del("Content-Length")
+	s.header.Del("Etag")
+	s.encodable = r.Scope == cachepolicy.Public && r.Status == http.StatusOK && r.Part == nil &&
+		s.header.Get("Content-Encoding") == "" && compressible(s.header, len(e.Body)) && !r.NoTransform()
+	if s.encodable {
+		s.header["Vary"] = addField(s.header["Vary"], "Accept-Encoding")
+	}
+	return s
+}
+
+// choose returns the form that the visitor's Accept-Encoding asks for.
+func (p *Proxy) choose(s *served, h http.Header) *form {
+	if !s.encodable {
+		return &s.plain
+	}
+	if _, ranged := h["Range"]; ranged {
+		return &s.plain // ranges are of the plain form (RFC 9110 §14.2)
+	}
+	c := Negotiate(h["Accept-Encoding"])
+	if c == Plain {
+		return &s.plain
+	}
+	if f := s.forms[c].Load(); f != nil {
+		return f
+	}
+	return p.encode(s, c)
+}
+
+// encode makes a form and keeps it beside the plain one while the copies kept
+// in this way stay under their share of memory.
+func (p *Proxy) encode(s *served, c Coding) *form {
+	if p.encoded.Load() > p.encodedMost {
+		return &s.plain
+	}
+	body := Encode(c, s.plain.body)
+	if body == nil || len(body) >= len(s.plain.body) {
+		s.forms[c].Store(&s.plain)
+		return &s.plain
+	}
+	f := &form{view: s.plain.view, body: body, length: []string{strconv.Itoa(len(body))}, coding: []string{c.String()}}
+	if tag := s.plain.view.Tag(); tag != "" {
+		f.etag = []string{codedETag(tag, c)}
+		f.view.Header = maps.Clone(f.view.Header)
+		f.view.Header["Etag"] = f.etag
+	}
+	p.encoded.Add(int64(len(body)))
+	runtime.AddCleanup(f, func(n int64) { p.encoded.Add(-n) }, int64(len(body)))
+	s.forms[c].Store(f)
+	return f
+}
+
+// codedETag is the tag of the same content in another coding: a strong tag
+// names one sequence of bytes (RFC 9110 §8.8.3.3).
+func codedETag(tag string, c Coding) string {
+	if strings.HasPrefix(tag, "W/") || len(tag) < 2 {
+		return tag
+	}
+	return tag[:len(tag)-1] + "-" + c.String() + `"`
+}
+
+// respond answers from a stored response: 200 and its kin, 206, 304, 412 or
+// 416, and the head alone for HEAD.
+func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age time.Duration) {
+	s := p.servedOf(x.Route, e)
+	f := p.choose(s, x.R.Header)
+	h := w.Header()
+	for name, values := range s.header {
+		h[name] = values
+	}
+	if f.etag != nil {
+		h["Etag"] = f.etag
+	}
+	if f.coding != nil {
+		h["Content-Encoding"] = f.coding
+	}
+	h["Age"] = []string{strconv.FormatInt(int64(age/time.Second), 10)}
+	p.finish(h, x)
+	status := cachepolicy.Precondition(&x.Ask, &f.view)
+	if status == 0 && f != &s.plain {
+		// The browser may hold the same content in another coding.
+		if status = cachepolicy.Precondition(&x.Ask, &s.plain.view); status == http.StatusNotModified {
+			h["Etag"] = s.plain.etag
+		} else {
+			status = 0
+		}
+	}
+	switch {
+	case status == http.StatusNotModified:
+		delete(h, "Content-Encoding")
+		delete(h, "Content-Type")
+		w.WriteHeader(status)
+		return
+	case status == http.StatusPreconditionFailed:
+		bare(w, status)
+		return
+	}
+	if _, ranged := x.R.Header["Range"]; ranged || e.Response.Part != nil {
+		if p.respondRange(w, x, e, f) {
+			return
+		}
+	}
+	if f.length != nil {
+		h["Content-Length"] = f.length
+	}
+	w.WriteHeader(e.Response.Status)
+	if x.R.Method != http.MethodHead && f.length != nil {
+		_, _ = w.Write(f.body)
+	}
+}
+
+// respondRange answers a Range from a stored response (RFC 9110 §14); false:
+// the whole is to be sent.
+func (p *Proxy) respondRange(w http.ResponseWriter, x *Exchange, e *store.Entry, f *form) bool {
+	size, offset := int64(len(f.body)), int64(0)
+	if part := e.Response.Part; part != nil {
+		size, offset = part.Total, part.First
+	}
+	spans, status := cachepolicy.SelectRanges(&x.Ask, &f.view, size)
+	h := w.Header()
+	switch {
+	case status == http.StatusRequestedRangeNotSatisfiable:
+		h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
+		bare(w, status)
+		return true
+	case status != http.StatusPartialContent:
+		return false
+	case len(spans) == 1:
+		sp := spans[0]
+		h["Content-Range"] = []string{contentRange(sp, size)}
+		h["Content-Length"] = []string{strconv.FormatInt(sp.Last-sp.First+1, 10)}
+		w.WriteHeader(status)
+		if x.R.Method != http.MethodHead {
+			_, _ = w.Write(f.body[sp.First-offset : sp.Last-offset+1])
+		}
+		return true
+	}
+	var b bytes.Buffer
+	m := multipart.NewWriter(&b)
+	for _, sp := range spans {
+		part, _ := m.CreatePart(textproto.MIMEHeader{
+			"Content-Type":  h["Content-Type"],
+			"Content-Range": {contentRange(sp, size)},
+		})
+		_, _ = part.Write(f.body[sp.First-offset : sp.Last-offset+1])
+	}
+	m.Close()
+	delete(h, "Content-Range")
+	h["Content-Type"] = []string{"multipart/byteranges; boundary=" + m.Boundary()}
+	h["Content-Length"] = []string{strconv.Itoa(b.Len())}
+	w.WriteHeader(status)
+	if x.R.Method != http.MethodHead {
+		_, _ = w.Write(b.Bytes())
+	}
+	return true
+}
+
+// bare answers with a status and no content.
+func bare(w http.ResponseWriter, status int) {
+	h := w.Header()
+	delete(h, "Content-Encoding")
+	delete(h, "Content-Type")
+	h["Content-Length"] = []string{"0"}
+	w.WriteHeader(status)
+}
+
+func contentRange(sp cachepolicy.Span, size int64) string {
+	return fmt.Sprintf("bytes %d-%d/%d", sp.First, sp.Last, size)
+}
+
+// finish puts on an answer what the edge says on every one.
+func (p *Proxy) finish(h http.Header, x *Exchange) {
+	label(h, x)
+	if x.Visitor != nil {
+		x.Visitor.Finish(h)
+	}
+}
+
+// label is Cache-Status and X-Request-Id.
+func label(h http.Header, x *Exchange) {
+	var b [96]byte
+	line := string(x.Status.Append(b[:0]))
+	if theirs := h["Cache-Status"]; len(theirs) > 0 {
+		h["Cache-Status"] = append(theirs[:len(theirs):len(theirs)], line) // ours comes last (RFC 9211 §2)
+	} else {
+		h["Cache-Status"] = []string{line}
+	}
+	h["X-Request-Id"] = []string{x.ID}
+}
+
+// bodyAllowed reports whether a status may have content (RFC 9110 §6.4.1).
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// addField adds a member to a list field's lines unless it is there.
+func addField(lines []string, name string) []string {
+	for _, line := range lines {
+		for member := range strings.SplitSeq(line, ",") {
+			if m := strings.TrimSpace(member); m == "*" || strings.EqualFold(m, name) {
+				return lines
+			}
+		}
+	}
+	return append(lines[:len(lines):len(lines)], name)
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"slices"
+	"strings"
+)
+
+// purgeIndex is what the live records of the purge log say, by what they
+// select: the newest hard and the newest soft record of each. Judging an entry
+// costs a look-up for each of its names, whatever the number of entries and
+// records. It is guarded by the log's lock.
+type purgeIndex struct {
+	urls, prefixes, tags, users, sessions map[string]mark
+	// lengths are those of the prefixes, ascending, each once: an entry's URL
+	// is looked up cut to each.
+	lengths []int
+	all     mark
+}
+
+// mark holds the numbers of the newest records, 0 for none.
+type mark struct{ hard, soft uint64 }
+
+func (m mark) newest() uint64 { return max(m.hard, m.soft) }
+
+func (m mark) or(n mark) mark { return mark{max(m.hard, n.hard), max(m.soft, n.soft)} }
+
+func newPurgeIndex() *purgeIndex {
+	return &purgeIndex{
+		urls: map[string]mark{}, prefixes: map[string]mark{}, tags: map[string]mark{},
+		users: map[string]mark{}, sessions: map[string]mark{},
+	}
+}
+
+// add notes one record.
+func (x *purgeIndex) add(selectors []Selector, number uint64) {
+	for i := range selectors {
+		s := &selectors[i]
+		m := mark{hard: number}
+		// What is personal dies: softness is for public pages.
+		if s.Soft && s.User == "" && s.Session == "" {
+			m = mark{soft: number}
+		}
+		switch {
+		case s.All:
+			x.all = x.all.or(m)
+		case s.URL != "":
+			x.urls[s.URL] = x.urls[s.URL].or(m)
+		case s.Prefix != "":
+			if at, known := slices.BinarySearch(x.lengths, len(s.Prefix)); !known {
+				x.lengths = slices.Insert(x.lengths, at, len(s.Prefix))
+			}
+			x.prefixes[s.Prefix] = x.prefixes[s.Prefix].or(m)
+		case s.Tag != "":
+			x.tags[s.Tag] = x.tags[s.Tag].or(m)
+		case s.User != "":
+			x.users[s.User] = x.users[s.User].or(m)
+		case s.Session != "":
+			x.sessions[s.Session] = x.sessions[s.Session].or(m)
+		}
+	}
+}
+
+// floor notes that everything up to number is dead, and forgets what that
+// makes needless.
+func (x *purgeIndex) floor(number uint64) {
+	x.all = x.all.or(mark{hard: number})
+	x.sweep(number + 1)
+}
+
+// sweep forgets the records before first.
+func (x *purgeIndex) sweep(first uint64) {
+	for _, marks := range []map[string]mark{x.urls, x.prefixes, x.tags, x.users, x.sessions} {
+		for name, m := range marks {
+			if m.newest() < first {
+				delete(marks, name)
+			}
+		}
+	}
+	x.lengths = x.lengths[:0]
+	for prefix := range x.prefixes {
+		x.lengths = append(x.lengths, len(prefix))
+	}
+	slices.Sort(x.lengths)
+	x.lengths = slices.Compact(x.lengths)
+}
+
+// size is how many names the index holds.
+func (x *purgeIndex) size() int {
+	return len(x.urls) + len(x.prefixes) + len(x.tags) + len(x.users) + len(x.sessions)
+}
+
+// judge compares e with every record later than its position.
+func (x *purgeIndex) judge(e *Entry) Life {
+	m := x.all
+	m = m.or(x.url(e.URL))
+	// The same on every host.
+	if slash := strings.IndexByte(e.URL, '/'); slash > 0 {
+		m = m.or(x.url(e.URL[slash:]))
+	}
+	if e.Response != nil && len(x.tags) > 0 {
+		for _, tag := range e.Response.Tags {
+			m = m.or(x.tags[tag])
+		}
+	}
+	if e.User != "" {
+		m = m.or(x.users[e.User])
+	}
+	if e.Session != "" {
+		m = m.or(x.sessions[e.Session])
+	}
+	switch {
+	case m.hard > e.Position.Number:
+		return Dead
+	case m.soft > e.Position.Number:
+		return SoftPurged
+	}
+	return Alive
+}
+
+func (x *purgeIndex) url(url string) mark {
+	m := x.urls[url]
+	for _, n := range x.lengths {
+		if n > len(url) {
+			break
+		}
+		m = m.or(x.prefixes[url[:n]])
+	}
+	return m
+}

@@ -1,0 +1,469 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"umbral/cachepolicy"
+)
+
+// beatEvery is an edge's pulse: how soon at the latest it notices that the
+// stream is gone or has been rolled back.
+const beatEvery = 500 * time.Millisecond
+
+// Pages of the stream, and how old a record must be to be forgotten.
+const (
+	pageSize   = 512
+	forgetAge  = cachepolicy.MaxLife + 24*time.Hour
+	trimEvery  = time.Minute
+	countEvery = 10 * time.Second
+)
+
+// Log is the purge log as one edge follows it: a copy in memory of what the
+// live records say, brought up to date by the stream itself (XREAD BLOCK) and
+// checked against it by a heartbeat. It implements [PurgeLog].
+//
+// There is one way in for records, catchUp, under one lock. It reads from the
+// newest record that it knows, that one included, so that every read proves
+// that the stream still is the one that was followed.
+type Log struct {
+	client        redis.UniversalClient
+	breaker       *breaker
+	ring          *atomic.Pointer[keyring]
+	stream, edges string
+	acks          string
+	edge          string
+	timeout       time.Duration
+	lagLimit      time.Duration
+	bound         int
+	now           func() time.Time
+	logger        *zap.Logger
+	onApply       func(Record)
+	bus           *bus
+
+	head  atomic.Pointer[head] // nil until the log has been read once
+	heard atomic.Pointer[time.Time]
+
+	readMu sync.Mutex // one reader of the stream at a time
+	mu     sync.RWMutex
+	index  *purgeIndex // guarded by mu; changes together with head
+	unsent []Selector  // guarded by mu; purges that Redis has yet to take
+
+	members  members
+	replicas atomic.Int64 // of the log's node, -1 unknown
+
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	ready  chan struct{}
+	first  uint64      // number of the stream's first record; the follower's own
+	owed   atomic.Bool // another edge waits for word of what was applied
+	lost   atomic.Bool // said so in the log
+	chores struct {
+		sync.Mutex
+		trimmed, counted time.Time
+	}
+	stats logStats
+}
+
+// head is the newest record applied.
+type head struct {
+	epoch, number uint64
+	word          string
+	// unsent judges by the purges that Redis has yet to take: whatever they
+	// match is dead, however young. Nil for none, and never changed.
+	unsent *purgeIndex
+}
+
+type logStats struct{ applied, epochs atomic.Uint64 }
+
+func newLog(o *Options, b *breaker, ring *atomic.Pointer[keyring], bus *bus) *Log {
+	base := o.base() + "{log}:"
+	l := &Log{
+		client: o.LogClient, breaker: b, ring: ring, bus: bus,
+		stream: base + "purges", edges: base + "edges", acks: base + "acks",
+		edge: o.EdgeID, timeout: o.Timeout, lagLimit: o.LagLimit, bound: max(o.MaxPurges, 10),
+		now: o.Clock, logger: o.Logger, onApply: o.OnApply,
+		index: newPurgeIndex(), cancel: func() {}, ready: make(chan struct{}),
+	}
+	l.members.init()
+	l.replicas.Store(-1)
+	bus.on(l.acks, l.members.message)
+	return l
+}
+
+// Edge is this edge's name among the others.
+func (l *Log) Edge() string { return l.edge }
+
+// Position implements [PurgeLog]. It is zero until the log has been read.
+func (l *Log) Position() Position {
+	h := l.head.Load()
+	if h == nil {
+		return Position{}
+	}
+	return Position{Epoch: h.epoch, Number: h.number}
+}
+
+// Judge implements [PurgeLog]. Where the log has not been read yet everything
+// is dead.
+func (l *Log) Judge(e *Entry) Life {
+	h := l.head.Load()
+	if h == nil || h.epoch != e.Position.Epoch {
+		return Dead
+	}
+	if h.unsent != nil {
+		if life := h.unsent.judge(e); life != Alive {
+			return life
+		}
+	}
+	// Numbers of one epoch only rise, and checked is of e's own epoch.
+	if max(e.Position.Number, e.checked.Load()) < h.number {
+		return l.judge(e)
+	}
+	if e.soft.Load() {
+		return SoftPurged
+	}
+	return Alive
+}
+
+func (l *Log) judge(e *Entry) Life {
+	l.mu.RLock()
+	h := l.head.Load() // what the index stands at
+	life := l.index.judge(e)
+	l.mu.RUnlock()
+	if h.epoch != e.Position.Epoch || life == Dead {
+		return Dead
+	}
+	// Soft before checked: who sees checked sees soft. It is never taken
+	// back, so a slower judge with an older head does no harm.
+	if life == SoftPurged {
+		e.soft.Store(true)
+	}
+	e.checked.Store(h.number)
+	if e.soft.Load() {
+		return SoftPurged
+	}
+	return Alive
+}
+
+// Lost implements [PurgeLog]: also true before the log has been read.
+func (l *Log) Lost(now time.Time) bool {
+	heard := l.heard.Load()
+	return heard == nil || now.Sub(*heard) > l.lagLimit
+}
+
+// Ready is closed once the log has been read.
+func (l *Log) Ready() <-chan struct{} { return l.ready }
+
+// start follows the log and waits for the first reading, for the time-out at
+// most.
+func (l *Log) start(ctx context.Context) {
+	follow, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	l.done.Go(func() { l.follow(follow) })
+	ctx, stop := context.WithTimeout(ctx, l.timeout)
+	defer stop()
+	select {
+	case <-l.ready:
+	case <-ctx.Done():
+	}
+}
+
+// close takes leave of the other edges and ends the follower.
+func (l *Log) close(ctx context.Context) {
+	l.cancel()
+	l.done.Wait()
+	if l.head.Load() == nil || ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	// Best effort: an edge that says nothing is forgotten after the lag limit.
+	if l.client.HDel(ctx, l.edges, l.edge).Err() == nil {
+		_ = l.client.Publish(ctx, l.acks, "0 0 "+l.edge).Err()
+	}
+}
+
+// follow is the edge's one follower: it waits for records, applies them, and
+// keeps the pulse.
+func (l *Log) follow(ctx context.Context) {
+	const atFirst = 50 * time.Millisecond
+	var due time.Time
+	wait := atFirst
+	for ctx.Err() == nil {
+		var err error
+		if now := l.now(); l.owed.Load() || !now.Before(due) {
+			if err = l.beat(ctx); err == nil {
+				due = now.Add(beatEvery)
+			}
+		} else {
+			err = l.listen(ctx, min(due.Sub(now), beatEvery))
+		}
+		if err == nil {
+			wait = atFirst
+			continue
+		}
+		l.sayLost()
+		due = time.Time{}
+		pause(ctx, wait)
+		wait = min(2*wait, beatEvery)
+	}
+}
+
+// listen waits for a record for at most d, and applies what there is then.
+func (l *Log) listen(ctx context.Context, d time.Duration) error {
+	h := l.head.Load()
+	d = max(d, time.Millisecond)
+	limited, cancel := context.WithTimeout(ctx, d+l.timeout)
+	err := l.client.XRead(limited, &redis.XReadArgs{
+		Streams: []string{l.stream, id(h.number)}, Count: 1, Block: d,
+	}).Err()
+	cancel()
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return l.catchUp(ctx)
+}
+
+func id(number uint64) string { return fmt.Sprintf("%d-0", number) }
+
+// newEpoch gives a random epoch and a random word.
+func newEpoch() (epoch, word string) {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return fmt.Sprint(binary.BigEndian.Uint64(b[:]) | 1), newWord()
+}
+
+func newWord() string { return rand.Text() }
+
+// catchUp applies what is new in the stream.
+func (l *Log) catchUp(ctx context.Context) error {
+	l.readMu.Lock()
+	defer l.readMu.Unlock()
+	for {
+		h := l.head.Load()
+		if h == nil {
+			return l.reload(ctx)
+		}
+		records, more, err := l.page(ctx, id(h.number))
+		if err != nil {
+			return err
+		}
+		if len(records) == 0 || !records[0].is(h) {
+			return l.diverged(ctx, h)
+		}
+		l.apply(records[1:])
+		if !more {
+			return nil
+		}
+	}
+}
+
+// is reports whether r is the record that h stands at.
+func (r *Record) is(h *head) bool {
+	return r.Position == Position{h.epoch, h.number} && r.word == h.word
+}
+
+// page reads records from an id on, that one included.
+func (l *Log) page(ctx context.Context, from string) (records []Record, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	messages, err := l.client.XRangeN(ctx, l.stream, from, "+", pageSize).Result()
+	if err != nil {
+		return nil, false, l.mend(ctx, err)
+	}
+	records = make([]Record, len(messages))
+	for i, m := range messages {
+		if records[i], err = readRecord(m); err != nil {
+			// Somebody else wrote into the stream. It begins anew.
+			_ = l.client.Unlink(ctx, l.stream).Err()
+			return nil, false, err
+		}
+	}
+	return records, len(messages) == pageSize, nil
+}
+
+// mend removes a foreign value under the log's keys.
+func (l *Log) mend(ctx context.Context, err error) error {
+	if classify(err) == aboutKey {
+		_ = l.client.Unlink(ctx, l.stream).Err()
+		_ = l.client.Unlink(ctx, l.edges).Err()
+	}
+	return err
+}
+
+// apply makes records the newest, which follow on those applied. readMu is
+// held.
+func (l *Log) apply(records []Record) {
+	if len(records) == 0 {
+		return
+	}
+	owed := false
+	l.mu.Lock()
+	epoch := l.head.Load().epoch
+	for i := range records {
+		r := &records[i]
+		if r.Position.Epoch != epoch {
+			// Whatever was stored before is dead by its epoch.
+			epoch, l.index = r.Position.Epoch, newPurgeIndex()
+			l.stats.epochs.Add(1)
+		}
+		l.note(l.index, r)
+		owed = owed || r.waited && r.Edge != l.edge
+	}
+	l.setHead(&records[len(records)-1])
+	l.mu.Unlock()
+	if owed {
+		l.owed.Store(true)
+	}
+	l.stats.applied.Add(uint64(len(records)))
+	if l.onApply != nil {
+		for _, r := range records {
+			l.onApply(r)
+		}
+	}
+}
+
+func (l *Log) note(index *purgeIndex, r *Record) {
+	index.add(r.Selectors, r.Position.Number)
+	// A record may name many things; four for each is more than any log of
+	// use has. Rather all dead than memory without bound.
+	if r.floor > 0 {
+		index.floor(r.floor)
+	} else if index.size() > 4*l.bound+maxSelectors {
+		index.floor(r.Position.Number)
+	}
+}
+
+// setHead is called with mu held.
+func (l *Log) setHead(r *Record) {
+	l.head.Store(&head{
+		epoch: r.Position.Epoch, number: r.Position.Number, word: r.word, unsent: unsentIndex(l.unsent),
+	})
+}
+
+func unsentIndex(unsent []Selector) *purgeIndex {
+	if len(unsent) == 0 {
+		return nil
+	}
+	index := newPurgeIndex()
+	index.add(unsent, ^uint64(0))
+	return index
+}
+
+// reload reads the whole stream anew. readMu is held.
+func (l *Log) reload(ctx context.Context) error {
+	index, from := newPurgeIndex(), "-"
+	var last Record
+	for {
+		records, more, err := l.page(ctx, from)
+		if err != nil {
+			return err
+		}
+		if from != "-" {
+			if len(records) == 0 || records[0].word != last.word {
+				return fmt.Errorf("read purge log: %w", errCorrupt) // it changed meanwhile: again
+			}
+			records = records[1:]
+		}
+		for i := range records {
+			r := &records[i]
+			if r.Position.Epoch != last.Position.Epoch {
+				index = newPurgeIndex()
+			}
+			l.note(index, r)
+			last = *r
+		}
+		if !more {
+			break
+		}
+		from = id(last.Position.Number)
+	}
+	if last.Position.Epoch == 0 {
+		return fmt.Errorf("read purge log: %w", errCorrupt) // gone again
+	}
+	l.mu.Lock()
+	before := l.head.Load()
+	l.index = index
+	l.setHead(&last)
+	l.mu.Unlock()
+	l.owed.Store(true)
+	if before != nil && before.epoch != last.Position.Epoch {
+		l.stats.epochs.Add(1)
+		l.logger.Warn("the purge log began anew: everything stored before is dead")
+		if l.onApply != nil {
+			l.onApply(Record{Position: last.Position, At: last.At, Selectors: []Selector{{All: true}}, newEpoch: true})
+		}
+	}
+	return nil
+}
+
+// diverged is for a stream that does not hold the newest record that this edge
+// has applied: it is gone, or it is another, or Redis has lost records, or has
+// trimmed beyond this edge while that was cut off. readMu is held.
+func (l *Log) diverged(ctx context.Context, h *head) error {
+	epoch, word := newEpoch()
+	limited, cancel := context.WithTimeout(ctx, l.timeout)
+	err := rebaseScript.Run(limited, l.client, []string{l.stream, l.edges},
+		epoch, word, fmt.Sprint(h.epoch), fmt.Sprint(h.number), h.word).Err()
+	if err != nil {
+		err = l.mend(limited, err)
+		cancel()
+		return err
+	}
+	cancel()
+	return l.reload(ctx)
+}
+
+// beat is one heartbeat: this edge is alive and has applied so much. It brings
+// the edge up to date where the answer shows that it is not.
+func (l *Log) beat(ctx context.Context) error {
+	sent := l.now()
+	b, err := l.pulse(ctx, l.owed.Swap(false))
+	if err != nil {
+		return err
+	}
+	h := l.head.Load()
+	if h == nil || !b.last.is(h) {
+		if err := l.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	l.heard.Store(&sent)
+	if h == nil {
+		close(l.ready)
+	}
+	if l.lost.CompareAndSwap(true, false) {
+		l.logger.Info("the purge log is followed again")
+	}
+	if err := l.send(ctx); err != nil {
+		return err
+	}
+	if b.first > l.first && l.head.Load().number >= b.last.Position.Number {
+		// What Redis has trimmed matters no more.
+		if l.first = b.first; l.first > 0 {
+			l.mu.Lock()
+			l.index.sweep(l.first)
+			l.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// sayLost logs once that the log is out of reach for too long.
+func (l *Log) sayLost() {
+	if l.Lost(l.now()) && l.heard.Load() != nil && l.lost.CompareAndSwap(false, true) {
+		l.logger.Warn("the purge log is out of reach for longer than its lag limit: everything stored counts as stale")
+	}
+}

@@ -1,0 +1,202 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// pulse is the answer to a heartbeat.
+type pulse struct {
+	last  Record // Position and word alone
+	first uint64
+	now   int64 // Redis's clock in ms
+	edges map[string]member
+}
+
+// forgetEdge is when a silent edge's name is forgotten.
+func (l *Log) forgetEdge() time.Duration { return max(6*l.lagLimit, time.Minute) }
+
+// pulse tells Redis how far this edge is, and the other edges too if tell is
+// set, and hears how far they and the log are. Now and then it does the log's
+// chores.
+func (l *Log) pulse(ctx context.Context, tell bool) (pulse, error) {
+	var epoch, number, channel, count string
+	if h := l.head.Load(); h != nil {
+		epoch, number = fmt.Sprint(h.epoch), fmt.Sprint(h.number)
+	}
+	if tell {
+		channel = l.acks
+	}
+	age, now := int64(0), l.now()
+	l.chores.Lock()
+	if now.Sub(l.chores.trimmed) > trimEvery {
+		l.chores.trimmed, age = now, forgetAge.Milliseconds()
+	}
+	if now.Sub(l.chores.counted) > countEvery {
+		l.chores.counted, count = now, "1"
+	}
+	l.chores.Unlock()
+	limited, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	freshEpoch, word := newEpoch()
+	reply, err := beatScript.Run(limited, l.client, []string{l.stream, l.edges},
+		freshEpoch, word, l.edge, epoch, number, channel,
+		l.forgetEdge().Milliseconds(), age, count).Slice()
+	if err != nil {
+		return pulse{}, l.mend(limited, err)
+	}
+	p, replicas, err := readPulse(reply)
+	if err != nil {
+		return pulse{}, err
+	}
+	if count != "" {
+		l.replicas.Store(replicas)
+	}
+	l.members.replace(p.edges, p.now)
+	return p, nil
+}
+
+func readPulse(reply []any) (p pulse, replicas int64, err error) {
+	if len(reply) != 7 {
+		return p, 0, errCorrupt
+	}
+	var errs [5]error
+	text := func(i int) string { s, _ := reply[i].(string); return s }
+	p.last.Position.Number, errs[0] = strconv.ParseUint(text(0), 10, 64)
+	p.last.Position.Epoch, errs[1] = strconv.ParseUint(text(1), 10, 64)
+	p.last.word = text(2)
+	p.first, errs[2] = strconv.ParseUint(text(3), 10, 64)
+	p.now, errs[3] = strconv.ParseInt(text(4), 10, 64)
+	replicas, errs[4] = strconv.ParseInt(text(5), 10, 64)
+	p.edges = readEdges(reply[6])
+	return p, replicas, errors.Join(errs[:]...)
+}
+
+// member is an edge as the others know it.
+type member struct {
+	Position
+	seen int64 // Redis's clock in ms
+}
+
+func readEdges(reply any) map[string]member {
+	flat, _ := reply.([]any)
+	edges := make(map[string]member, len(flat)/2)
+	for i := 0; i+1 < len(flat); i += 2 {
+		name, _ := flat[i].(string)
+		value, _ := flat[i+1].(string)
+		var m member
+		if n, err := fmt.Sscanf(value, "%d %d %d", &m.Epoch, &m.Number, &m.seen); n == 3 && err == nil {
+			edges[name] = m
+		}
+	}
+	return edges
+}
+
+// members is what is known of all edges, by their messages and by the hash in
+// Redis. Changed wakes everybody who waits for one of them.
+type members struct {
+	mu      sync.Mutex
+	edges   map[string]member
+	now     int64 // Redis's clock at the newest reading
+	changed chan struct{}
+}
+
+func (s *members) init() {
+	s.edges, s.changed = make(map[string]member), make(chan struct{})
+}
+
+// wake is called with mu held.
+func (s *members) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// message notes "epoch number edge"; an epoch of 0 is an edge that goes.
+func (s *members) message(payload string) {
+	epochText, rest, _ := strings.Cut(payload, " ")
+	numberText, edge, ok := strings.Cut(rest, " ")
+	epoch, err := strconv.ParseUint(epochText, 10, 64)
+	number, err2 := strconv.ParseUint(numberText, 10, 64)
+	if !ok || err != nil || err2 != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if epoch == 0 {
+		delete(s.edges, edge)
+	} else {
+		m := s.edges[edge]
+		m.Position = Position{Epoch: epoch, Number: number}
+		m.seen = max(m.seen, s.now)
+		s.edges[edge] = m
+	}
+	s.wake()
+}
+
+// replace takes a reading of the hash, keeping what messages said since.
+func (s *members) replace(edges map[string]member, now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, m := range edges {
+		if old, ok := s.edges[name]; ok && old.Number > m.Number {
+			m.Position = old.Position
+			edges[name] = m
+		}
+	}
+	s.edges, s.now = edges, max(now, s.now)
+	s.wake()
+}
+
+// snapshot gives the edges heard of within limit, the clock, and the channel
+// that is closed at the next change.
+func (s *members) snapshot(limit time.Duration) (live map[string]member, now int64, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	live = make(map[string]member, len(s.edges))
+	for name, m := range s.edges {
+		if m.seen >= s.now-limit.Milliseconds() {
+			live[name] = m
+		}
+	}
+	return live, s.now, s.changed
+}
+
+// Edge is one live edge.
+type Edge struct {
+	ID       string
+	Position Position // what it has applied
+	// Behind is how many records it has yet to apply, as far as this edge
+	// knows.
+	Behind uint64
+	// Silent is for how long it has not been heard of.
+	Silent time.Duration
+}
+
+// Edges lists the live edges, this one too, by name.
+func (l *Log) Edges(ctx context.Context) ([]Edge, error) {
+	err := l.breaker.do(ctx, l.stream, func(ctx context.Context) error {
+		_, err := l.pulse(ctx, false)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	newest := l.Position()
+	live, now, _ := l.members.snapshot(l.lagLimit)
+	edges := make([]Edge, 0, len(live))
+	for name, m := range live {
+		e := Edge{ID: name, Position: m.Position, Silent: time.Duration(now-m.seen) * time.Millisecond}
+		if newest.Number > m.Number {
+			e.Behind = newest.Number - m.Number
+		}
+		edges = append(edges, e)
+	}
+	slices.SortFunc(edges, func(a, b Edge) int { return strings.Compare(a.ID, b.ID) })
+	return edges, nil
+}

@@ -1,0 +1,312 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"umbral/cachepolicy"
+)
+
+// Options says what a store stands on. The zero value of every field but
+// Client works.
+type Options struct {
+	// Client is Redis, as [Connect] makes it. The store does not close it.
+	Client redis.UniversalClient
+	// LogClient carries the purge log, so that it waits for no page's
+	// connection; a pool of 4 is enough. Nil: Client carries it.
+	LogClient redis.UniversalClient
+	// Prefix is CACHE_KEY_PREFIX; "certificados" if empty.
+	Prefix string
+	// MemoryBytes bounds the memory tier; 0: none.
+	MemoryBytes int64
+	// Secrets are EDGE_SECRETS: the first seals personal pages, all open
+	// them. Without any, personal pages stay in memory.
+	Secrets [][]byte
+	// Timeout bounds every exchange with Redis; 500ms if 0.
+	Timeout time.Duration
+	// LagLimit is purge_lag_limit; 10s if 0.
+	LagLimit time.Duration
+	// MaxPurges bounds the records of the purge log; 100,000 if 0.
+	MaxPurges int
+	// QueueBytes bounds the bodies that wait to be written; 32 MiB if 0.
+	QueueBytes int64
+	// EdgeID names this edge to the others; the host's name and a random
+	// part if empty. No two edges may share one.
+	EdgeID string
+	// Logger gets changes of state, once each; none if nil.
+	Logger *zap.Logger
+	// OnState is told when Redis goes and comes, one call at a time. It must
+	// not block.
+	OnState func(State)
+	// OnApply is told of every purge applied here, in order. It must not
+	// block, nor call the log.
+	OnApply func(Record)
+	// Clock is time.Now if nil.
+	Clock func() time.Time
+}
+
+func (o *Options) complete() error {
+	if o.Client == nil {
+		return errors.New("store: no Redis client")
+	}
+	if o.LogClient == nil {
+		o.LogClient = o.Client
+	}
+	o.Prefix = cmp.Or(o.Prefix, "certificados")
+	o.Timeout = cmp.Or(o.Timeout, 500*time.Millisecond)
+	o.LagLimit = cmp.Or(o.LagLimit, 10*time.Second)
+	o.MaxPurges = cmp.Or(o.MaxPurges, 100_000)
+	o.QueueBytes = cmp.Or(o.QueueBytes, 32<<20)
+	if o.EdgeID == "" {
+		host, _ := os.Hostname()
+		o.EdgeID = cmp.Or(host, "edge") + "-" + strings.ToLower(rand.Text()[:8])
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	return nil
+}
+
+// base is what every key begins with.
+func (o *Options) base() string { return o.Prefix + ":edge:" }
+
+// Tiered is memory over Redis, made coherent by the purge log.
+//
+// A Lookup that memory answers makes no call to Redis. A Put is in memory at
+// once and goes to Redis behind the visitor's back. Whether Redis is there or
+// not never changes what a memory hit gives.
+type Tiered struct {
+	memory  *memory
+	values  *values
+	queue   *queue
+	breaker *breaker
+	log     *Log
+	leases  *Leases
+	bus     *bus
+	now     func() time.Time
+	refused atomic.Uint64
+}
+
+// Open makes the store without any I/O: Redis may be down. Start sets it to
+// work.
+func Open(o Options) (*Tiered, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	t := &Tiered{now: o.Clock, breaker: newBreaker(o.Client, &o)}
+	var err error
+	if t.values, err = newValues(&o, t.breaker); err != nil {
+		return nil, err
+	}
+	t.memory = newMemory(o.MemoryBytes, o.Clock)
+	t.queue = newQueue(o.QueueBytes, t.save)
+	t.bus = newBus(&o)
+	t.log = newLog(&o, t.breaker, t.values.ring, t.bus)
+	t.leases = newLeases(&o, t.breaker, t.bus, t.queue)
+	return t, nil
+}
+
+// Start begins to follow the purge log and returns when it has been read, or
+// after the time-out where Redis does not answer: the store then goes on
+// trying, and stores and finds nothing until it has. Ctx bounds Start alone.
+func (t *Tiered) Start(ctx context.Context) {
+	t.bus.start()
+	t.log.start(ctx)
+}
+
+// Close writes what waits to be written, takes leave of the other edges and
+// ends everything that the store started, in the time that ctx gives.
+func (t *Tiered) Close(ctx context.Context) error {
+	err := t.queue.close(ctx)
+	t.log.close(ctx)
+	t.bus.close()
+	t.breaker.close()
+	t.memory.close()
+	if err == nil {
+		t.values.codec.close()
+	}
+	return err
+}
+
+// Log is the purge log that the store obeys.
+func (t *Tiered) Log() *Log { return t.log }
+
+// Leases collapse fetches over all edges.
+func (t *Tiered) Leases() *Leases { return t.leases }
+
+// SetSecrets replaces EDGE_SECRETS.
+func (t *Tiered) SetSecrets(secrets [][]byte) error {
+	ring, err := newKeyring(secrets)
+	if err == nil {
+		t.values.ring.Store(ring)
+	}
+	return err
+}
+
+// Lookup implements [Store]. Its error is ErrUnavailable, or ctx's own; a
+// memory hit has none.
+func (t *Tiered) Lookup(ctx context.Context, key cachepolicy.Key) (*Entry, error) {
+	if e := t.memory.lookup(key); e != nil {
+		if t.log.Judge(e) != Dead {
+			return e, nil
+		}
+		// Another edge may have stored a newer one since the purge.
+		t.memory.forget(e)
+	}
+	return t.lookupBelow(ctx, key)
+}
+
+func (t *Tiered) lookupBelow(ctx context.Context, key cachepolicy.Key) (*Entry, error) {
+	if e := t.queue.waiting(key); e != nil && !expired(e, t.now()) && t.log.Judge(e) != Dead {
+		return e, nil
+	}
+	if t.log.Position().Epoch == 0 {
+		// Without the log nothing in Redis can be judged.
+		return nil, ErrUnavailable
+	}
+	e, err := t.values.load(ctx, key)
+	switch {
+	case errors.Is(err, errForeign):
+		t.removeLater(key)
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case e == nil || expired(e, t.now()):
+		return nil, nil
+	}
+	if t.log.Judge(e) == Dead {
+		// Of another epoch it may be from an edge that knows more than this
+		// one does yet: only what a record has killed is deleted.
+		if e.Position.Epoch == t.log.Position().Epoch {
+			t.removeLater(key)
+		}
+		return nil, nil
+	}
+	t.memory.put(e)
+	return e, nil
+}
+
+// Put implements [Store]. An entry is Put once and must not be changed after.
+// It is refused with ErrUnavailable while the purge log is out of reach:
+// nobody could tell when it dies.
+func (t *Tiered) Put(_ context.Context, e *Entry) error {
+	now := t.now()
+	if e.Position.Epoch == 0 || t.log.Lost(now) {
+		t.refused.Add(1)
+		return ErrUnavailable
+	}
+	if e.Keep <= 0 || t.log.Judge(e) == Dead {
+		return nil
+	}
+	e.stamp(now)
+	t.memory.put(e)
+	t.queue.put(e)
+	return nil
+}
+
+// save is the queue's write.
+func (t *Tiered) save(e *Entry) {
+	if t.log.Judge(e) == Dead {
+		return
+	}
+	// Counted and, where it is a change of state, logged below.
+	_ = t.values.save(context.Background(), e, t.now())
+}
+
+// Delete implements [Store]: at once in memory, soon in Redis. To make a page
+// unreachable on every edge, append to the log.
+func (t *Tiered) Delete(_ context.Context, key cachepolicy.Key) error {
+	t.memory.remove(key)
+	t.queue.forget(key)
+	t.removeLater(key)
+	return nil
+}
+
+func (t *Tiered) removeLater(key cachepolicy.Key) {
+	t.queue.try(key, func() { _ = t.values.remove(context.Background(), key) })
+}
+
+// Tiers gives what each tier holds under key, dead entries too: for explain.
+func (t *Tiered) Tiers(ctx context.Context, key cachepolicy.Key) (memory, redis *Entry, err error) {
+	memory = t.memory.lookup(key)
+	redis, err = t.values.load(ctx, key)
+	if errors.Is(err, errForeign) {
+		err = nil
+	}
+	return memory, redis, err
+}
+
+// Count is how many entries of the memory tier a purge of selectors would
+// hit: a dry run. It walks the tier.
+func (t *Tiered) Count(selectors []Selector) int {
+	dry := newPurgeIndex()
+	dry.add(selectors, ^uint64(0))
+	n := 0
+	t.memory.each(func(e *Entry) bool {
+		if t.log.Judge(e) != Dead && dry.judge(e) != Alive {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
+// Stats are the store's figures, counted from the start.
+type Stats struct {
+	Memory MemoryStats
+	// State is Redis's, as the breaker knows it.
+	State State
+	// Errors are exchanges that Redis failed or refused.
+	Errors uint64
+	// Gets and Hits are lookups in Redis; Sets are writes made.
+	Gets, Hits, Sets uint64
+	// FailedSets are writes that failed, Dropped those that found the queue
+	// full, Refused the Puts while the purge log was out of reach.
+	FailedSets, Dropped, Refused uint64
+	// Corrupt values could not be read.
+	Corrupt uint64
+	// Queued writes wait now.
+	Queued int
+}
+
+// Stats gives the store's figures.
+func (t *Tiered) Stats() Stats {
+	v := t.values
+	return Stats{
+		Memory: t.memory.stats(), State: t.breaker.current(), Errors: t.breaker.errs.Load(),
+		Gets: v.gets.Load(), Hits: v.hits.Load(), Sets: v.sets.Load(),
+		FailedSets: v.failedSets.Load(), Dropped: t.queue.dropped.Load(), Refused: t.refused.Load(),
+		Corrupt: v.corrupt.Load(), Queued: t.queue.length(),
+	}
+}
+
+// PublicURLs lists up to limit distinct URLs of public pages in memory that
+// selectors match, most used first. It walks the tier.
+func (t *Tiered) PublicURLs(selectors []Selector, limit int) []string {
+	dry := newPurgeIndex()
+	dry.add(selectors, ^uint64(0))
+	hits := make(map[string]uint32)
+	t.memory.each(func(e *Entry) bool {
+		if e.Response != nil && e.Session == "" && e.User == "" && t.log.Judge(e) != Dead && dry.judge(e) != Alive {
+			hits[e.URL] = max(hits[e.URL], e.Hits.Load())
+		}
+		return true
+	})
+	urls := slices.Collect(maps.Keys(hits))
+	slices.SortFunc(urls, func(a, b string) int { return cmp.Or(cmp.Compare(hits[b], hits[a]), cmp.Compare(a, b)) })
+	return urls[:min(len(urls), limit)]
+}

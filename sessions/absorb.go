@@ -1,0 +1,445 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+var errShared = errors.New("sessions: the shared visitor cannot absorb; call Own first")
+
+// plan is what an answer does to a jar.
+type plan struct {
+	set     []change // another value
+	refresh []change // the same value, another expiry
+	remove  []cookie // as they are in the jar
+	// newAuth: a cookie in auth has a new value; rotated: one in rotate_on
+	// was replaced; leftAuth: a cookie in auth was taken away.
+	newAuth, rotated, leftAuth bool
+}
+
+func (p *plan) changed() bool { return len(p.set)+len(p.remove) > 0 }
+func (p *plan) empty() bool   { return !p.changed() && len(p.refresh) == 0 }
+
+// WouldChange reports whether an answer's Set-Cookie fields would change a
+// value in the visitor's jar. It changes nothing itself; another expiry is no
+// change. The shared visitor's jar is empty.
+func (v *Visitor) WouldChange(resp *http.Response) bool {
+	lines := resp.Header["Set-Cookie"]
+	if len(lines) == 0 {
+		return false
+	}
+	host, path := "", "/"
+	if r := resp.Request; r != nil {
+		host, path = requestHost(r), r.URL.EscapedPath()
+	}
+	if v.shared {
+		p := v.plan(nil, lines, host, path, v.t.opt.Now())
+		return p.changed()
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p := v.plan(v.jar(), lines, host, path, v.t.opt.Now())
+	return p.changed()
+}
+
+func requestHost(r *http.Request) string {
+	if r.Host != "" {
+		return r.Host
+	}
+	return r.URL.Host
+}
+
+// plan compares Set-Cookie lines with a jar; the last line for one name and
+// path counts.
+func (v *Visitor) plan(jar []cookie, lines []string, host, path string, now time.Time) (p plan) {
+	o := &v.t.opt
+	var last []change
+	for _, line := range lines {
+		c, ok := parseSetCookie(line, host, path, now)
+		switch {
+		case !ok || c.name == o.CookieName:
+			v.t.count(BadSetCookie)
+			continue
+		case o.Limits.CookieBytes > 0 && c.size() > o.Limits.CookieBytes:
+			v.t.count(CookieTooBig)
+			o.Logger.Warn("a cookie of the app is over limits.cookie_bytes and was dropped", zap.String("cookie", c.name))
+			continue
+		case v.t.repeatsShared(host, &c.cookie):
+			continue
+		}
+		last = slices.DeleteFunc(last, func(d change) bool { return d.name == c.name && d.path == c.path })
+		last = append(last, c)
+	}
+	for _, c := range last {
+		at := inJar(jar, c.name, c.path)
+		auth := slices.Contains(o.Cookies.Auth, c.name)
+		switch {
+		case c.remove && at < 0:
+		case c.remove:
+			p.remove = append(p.remove, jar[at])
+			p.leftAuth = p.leftAuth || auth
+		case at < 0 || jar[at].value != c.value || !jar[at].live(now.UnixMilli()):
+			if at >= 0 {
+				c.created = jar[at].created
+				p.rotated = p.rotated || slices.Contains(o.Cookies.RotateOn, c.name)
+			}
+			p.set = append(p.set, c)
+			p.newAuth = p.newAuth || auth
+		case worthWriting(jar[at].expires, c.expires, c.life):
+			c.created = jar[at].created
+			p.refresh = append(p.refresh, c)
+		}
+	}
+	return p
+}
+
+// worthWriting: an app that sends its cookie with each answer moves the
+// expiry a little each time; a tenth of the life is soon enough to follow.
+func worthWriting(old, expires, life int64) bool {
+	if old == 0 || expires == 0 {
+		return old != expires
+	}
+	d := expires - old
+	return max(d, -d) >= max(life/10, 1000)
+}
+
+// apply is the jar after the plan, within the limits.
+func (v *Visitor) apply(jar []cookie, p *plan) (next, evicted []cookie) {
+	next = slices.Clone(jar)
+	for _, c := range p.remove {
+		if i := inJar(next, c.name, c.path); i >= 0 {
+			next = slices.Delete(next, i, i+1)
+		}
+	}
+	for _, c := range slices.Concat(p.set, p.refresh) {
+		if i := inJar(next, c.name, c.path); i >= 0 {
+			c.version = next[i].version
+			next[i] = c.cookie
+		} else {
+			next = append(next, c.cookie)
+		}
+	}
+	next = slices.DeleteFunc(next, func(c cookie) bool { return !c.live(v.at) })
+	o := &v.t.opt
+	for size := 0; ; {
+		size = 0
+		all := make([]*cookie, len(next))
+		for i := range next {
+			all[i] = &next[i]
+			size += next[i].size()
+		}
+		if len(next) == 0 || (o.Limits.Cookies < 0 || len(next) <= o.Limits.Cookies) && (o.Limits.JarBytes < 0 || size <= o.Limits.JarBytes) {
+			break
+		}
+		i := oldest(all, o.Cookies.Auth)
+		v.t.count(JarFull)
+		o.Logger.Warn("a jar is over its limits and lost its oldest cookie", zap.String("cookie", next[i].name))
+		evicted = append(evicted, next[i])
+		next = slices.Delete(next, i, i+1)
+	}
+	sortJar(next)
+	return next, evicted
+}
+
+// Absorb takes the app's Set-Cookie fields out of resp and into the jar, and
+// the control fields with them; they are obeyed where obey says so, and gone
+// whatever happens. changed reports that a value in the jar is another now.
+//
+// On an error nothing may be shown to the visitor but 503: the answer was
+// given to a session that could not be written. Absorb may be called from a
+// background goroutine; once Finish has been called, it can change a record
+// but no longer the browser's cookie. It must be called for each answer to a
+// request that carried the visitor's jar, with or without Set-Cookie, and for
+// no other.
+func (v *Visitor) Absorb(ctx context.Context, req *http.Request, resp *http.Response, obey bool) (changed bool, err error) {
+	t := v.t
+	userHeader := ""
+	if t.opt.Identity.Source == SourceHeader {
+		userHeader = t.opt.Identity.Header
+	}
+	ctl := takeControl(resp.Header, obey, userHeader, t.count)
+	lines := resp.Header["Set-Cookie"]
+	delete(resp.Header, "Set-Cookie")
+	delete(resp.Header, "Set-Cookie2")
+	if len(lines) == 0 && ctl.empty() && !v.adopting {
+		return false, nil
+	}
+	if v.shared {
+		return true, errShared
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p := v.plan(v.jar(), lines, requestHost(req), req.URL.EscapedPath(), t.opt.Now())
+	if v.silent {
+		t.count(LateAnswer)
+		return p.changed(), nil
+	}
+	v.expose(lines, req)
+	if v.adopting {
+		return true, v.settleAdoption(ctx, req, resp, &p, &ctl)
+	}
+	return p.changed() || !ctl.empty(), v.absorb(ctx, req, &p, &ctl)
+}
+
+// absorb decides: out, in, or just other values.
+func (v *Visitor) absorb(ctx context.Context, req *http.Request, p *plan, ctl *control) error {
+	in := p.newAuth || ctl.user != "" && (v.rec == nil || v.rec.meta.user != ctl.user || unsafe(req.Method))
+	if v.rec != nil && p.rotated && !in {
+		_, in = v.rec.authExpiry(v.t.opt.Cookies.Auth)
+	}
+	out := !in && p.leftAuth || ctl.anonymous || ctl.logout == current || ctl.logout == everywhere
+	var err error
+	switch {
+	case out && v.rec != nil:
+		return v.signOut(ctx, p, ctl.logout == everywhere)
+	case out:
+		// Nobody to sign out; what is left may be sealed.
+		return v.keepAnonymous(ctx, req, p, nil)
+	case v.finished && v.rec == nil:
+		v.t.count(LateAnswer) // the browser's cookie cannot be set any more
+		return nil
+	case in && !v.finished:
+		err = v.signIn(ctx, req, p, ctl)
+	case v.rec != nil:
+		err = v.write(ctx, p, ctl.data)
+	default:
+		err = v.keepAnonymous(ctx, req, p, ctl.data)
+	}
+	if err == nil && ctl.logout == others && v.rec != nil && !v.silent {
+		err = v.signOutOthers(ctx)
+	}
+	return err
+}
+
+func unsafe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "":
+		return false
+	}
+	return true
+}
+
+// write puts single changes into the record, each only where nobody has
+// written that field since this request's jar was read.
+func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
+	if p.empty() && len(data) == 0 {
+		return nil
+	}
+	r := v.rec
+	next := r.clone()
+	var evicted []cookie
+	next.jar, evicted = v.apply(r.jar, p)
+	next.data = mergeData(r.data, data)
+	now := v.t.opt.Now().UnixMilli()
+	limit := 2*max(v.t.opt.Limits.Cookies, 64) + 2*maxData + 8
+	args := []any{strconv.FormatUint(r.version, 10), v.t.ttl(next, now).Milliseconds(), limit}
+	add := func(op, field string, blob []byte) { args = append(args, op, field, blob) }
+	for _, c := range slices.Concat(p.set, p.refresh) {
+		op := "s"
+		if slices.Contains(v.t.opt.Cookies.Auth, c.name) {
+			op = "e"
+		}
+		f, blob := r.sealCookie(&c.cookie)
+		add(op, f, blob)
+	}
+	for _, c := range slices.Concat(p.remove, evicted) {
+		add("s", r.keys.name(kindCookie, c.name, c.path), nil)
+	}
+	for i := range data {
+		f, blob := r.sealDatum(&data[i])
+		if data[i].value == "" {
+			blob = nil
+		}
+		add("s", f, blob)
+	}
+	// Deleted cookies leave their version behind, the oldest only as a floor.
+	for i := 0; len(r.dead)-i > 32; i++ {
+		add("f", r.dead[i], nil)
+	}
+	return v.writeTo(ctx, r, next, args)
+}
+
+func (v *Visitor) writeTo(ctx context.Context, r, next *record, args []any) error {
+	t := v.t
+	t.local.drop(r.id)
+	done, err := t.run(ctx, scriptWrite, t.recordKey(r.id), args...).Int64Slice()
+	t.local.drop(r.id)
+	if err != nil {
+		return t.unavailable(err)
+	}
+	if len(done) == 1 && done[0] < 0 {
+		return v.lost(ctx, r, done[0] == -1)
+	}
+	for _, ok := range done[1:] {
+		if ok == 0 {
+			t.count(LateValue)
+		}
+	}
+	next.version = uint64(done[0])
+	next.expires.Store(r.expires.Load())
+	next.finish(t)
+	v.rec = next
+	return nil
+}
+
+// lost: the record went while the app was working. Nothing is revived.
+func (v *Visitor) lost(ctx context.Context, r *record, tomb bool) error {
+	t := v.t
+	t.count(LateAnswer)
+	if tomb {
+		moved, p, err := t.forwarded(ctx, r.secret, r.token, r.id)
+		if err != nil {
+			return err
+		}
+		if p == found { // the secret changed meanwhile, the session goes on
+			v.reissue(moved)
+			v.rec = moved
+			return nil
+		}
+		v.silent = true
+	} else if !v.finished {
+		v.out = t.opt.setCookie("", 0)
+	}
+	v.rec, v.gone = nil, true
+	return nil
+}
+
+// mergeData is old with other's members in their place; an empty value
+// forgets.
+func mergeData(old, other []datum) []datum {
+	if len(other) == 0 {
+		return old
+	}
+	next := slices.DeleteFunc(slices.Clone(old), func(d datum) bool {
+		return slices.ContainsFunc(other, func(o datum) bool { return o.name == d.name })
+	})
+	for _, d := range other {
+		if d.value != "" && len(next) < maxData {
+			next = append(next, d)
+		}
+	}
+	return next
+}
+
+func (r *record) clone() *record {
+	n := &record{
+		secret: r.secret, token: r.token, id: r.id, keys: r.keys, version: r.version,
+		meta: r.meta, jar: r.jar, data: r.data, dead: r.dead,
+	}
+	n.expires.Store(r.expires.Load())
+	n.probation.Store(r.probation.Load())
+	n.identified.Store(r.identified.Load())
+	return n
+}
+
+// keepAnonymous keeps the cookies of somebody who has not signed in: sealed
+// into the cookie where they fit, else in a record, where the limits allow.
+func (v *Visitor) keepAnonymous(ctx context.Context, req *http.Request, p *plan, data []datum) error {
+	if p.empty() && len(data) == 0 || v.finished {
+		return nil
+	}
+	next, _ := v.apply(v.jar(), p)
+	fits := len(data) == 0
+	for i := range next {
+		fits = fits && slices.Contains(v.t.opt.Cookies.Sealed, next[i].name)
+	}
+	if fits && v.seal(ctx, next) {
+		return nil
+	}
+	if v.t.admit(ctx, v.ip) {
+		err := v.begin(ctx, next, data, meta{created: v.at})
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrUnavailable) {
+			return err
+		}
+	}
+	// Without a record: what can be sealed is.
+	v.seal(ctx, slices.DeleteFunc(next, func(c cookie) bool {
+		return !slices.Contains(v.t.opt.Cookies.Sealed, c.name)
+	}))
+	return nil
+}
+
+// seal puts the jar into the browser's cookie; false where it is too long.
+func (v *Visitor) seal(ctx context.Context, jar []cookie) bool {
+	t := v.t
+	j := &sealedJar{cookies: jar}
+	if v.sealed != nil && v.mode == inSealed {
+		j.visitor = v.sealed.visitor
+	} else {
+		random(j.visitor[:])
+	}
+	value, persist := "", time.Duration(0)
+	if len(jar) > 0 {
+		var ok bool
+		if value, ok = t.first().sealJar(t.opt.CookieName, j); !ok {
+			return false
+		}
+		for i := range jar {
+			persist = max(persist, time.Duration(jar[i].expires-v.at)*time.Millisecond)
+		}
+		persist = min(persist, t.opt.Lifetime.Absolute)
+	} else if v.mode == inNothing {
+		v.sealed, v.digest = nil, ""
+		return true
+	}
+	if v.mode == inSealed && v.signedInSince(ctx) {
+		v.silent = true
+		t.count(LateAnswer)
+		return true
+	}
+	v.sealed, v.digest = j, ""
+	v.out = t.opt.setCookie(value, persist)
+	return true
+}
+
+// signedInSince looks whether the holder of this sealed cookie has signed in
+// a moment ago: then a late answer must not put another in the session's
+// place.
+func (v *Visitor) signedInSince(ctx context.Context) bool {
+	t := v.t
+	if t.isDown() {
+		return false
+	}
+	n, err := t.opt.Client.Exists(ctx, t.recordKey(v.secret.visitorID(v.sealed.visitor))).Result()
+	t.heard(ctx, err)
+	return err == nil && n > 0
+}
+
+// reseal renews a sealed cookie that has aged, or that another secret made.
+func (v *Visitor) reseal(ctx context.Context) {
+	live := slices.DeleteFunc(slices.Clone(v.sealed.cookies), func(c cookie) bool { return !c.live(v.at) })
+	v.seal(ctx, live)
+}
+
+// expose lets the browser see the cookies that expose names, as the app sent
+// them, without Domain and HttpOnly.
+func (v *Visitor) expose(lines []string, req *http.Request) {
+	o := &v.t.opt
+	if len(o.Cookies.Expose) == 0 || v.finished {
+		return
+	}
+	for _, line := range lines {
+		c, ok := parseSetCookie(line, requestHost(req), req.URL.EscapedPath(), o.Now())
+		if !ok || !slices.Contains(o.Cookies.Expose, c.name) || c.name == o.CookieName {
+			continue
+		}
+		out := http.Cookie{Name: c.name, Value: c.value, Path: c.path, Secure: o.CookieSecure, SameSite: http.SameSiteLaxMode}
+		if c.remove {
+			out.Value, out.MaxAge = "", -1
+		} else if c.life > 0 {
+			out.MaxAge = int(max(c.life/1000, 1))
+		}
+		if s := out.String(); s != "" {
+			v.also = append(v.also, s)
+		}
+	}
+}

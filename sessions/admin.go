@@ -1,0 +1,212 @@
+package sessions
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Info is one session in the operator's list.
+type Info struct {
+	ID       string    `json:"id"` // also X-Edge-Session, and the digest of purges
+	User     string    `json:"user,omitempty"`
+	Created  time.Time `json:"created"`
+	SignedIn time.Time `json:"signed_in,omitzero"`
+	Expires  time.Time `json:"expires,omitzero"` // if it is not used again
+}
+
+// Selector says whose sessions to end: exactly one field is set.
+type Selector struct {
+	Session string // Info.ID
+	User    string // the uid, as the app announced it
+	All     bool
+}
+
+var errSelector = errors.New("sessions: name a session, a user, or all, and one of them")
+
+// List gives the sessions of a user, oldest first.
+func (t *Terminator) List(ctx context.Context, user string) ([]Info, error) {
+	var out []Info
+	for _, s := range *t.secrets.Load() {
+		fields, err := t.opt.Client.HKeys(ctx, t.userKey(s.userKey(t.opt.Identity.Realm, user))).Result()
+		if err != nil {
+			return nil, t.unavailable(err)
+		}
+		for _, f := range fields {
+			if f == "" || f[0] != 's' {
+				continue
+			}
+			i, ok := parseID(f[1:])
+			if !ok {
+				continue
+			}
+			info, ok, err := t.info(ctx, i)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				out = append(out, info)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Info) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	return out, nil
+}
+
+// info reads what the operator may know of one record.
+func (t *Terminator) info(ctx context.Context, i id) (Info, bool, error) {
+	pipe := t.opt.Client.Pipeline()
+	blob, left := pipe.HGet(ctx, t.recordKey(i), fieldInfo), pipe.PTTL(ctx, t.recordKey(i))
+	if _, err := pipe.Exec(ctx); err != nil {
+		if errors.Is(err, redis.Nil) || isWrongType(err) {
+			return Info{}, false, nil
+		}
+		return Info{}, false, t.unavailable(err)
+	}
+	m, _, ok := t.openInfoField(i, blob.Val())
+	if !ok {
+		return Info{}, false, nil
+	}
+	out := Info{ID: i.String(), User: m.user, Created: time.UnixMilli(m.created).UTC()}
+	if m.signedIn != 0 {
+		out.SignedIn = time.UnixMilli(m.signedIn).UTC()
+	}
+	if ttl := left.Val(); ttl > 0 {
+		out.Expires = t.opt.Now().Add(ttl).UTC()
+	}
+	since := m.signedIn
+	if since == 0 {
+		since = m.created
+	}
+	return out, since > t.marks.Load().all, nil
+}
+
+func (t *Terminator) openInfoField(i id, value string) (meta, *secret, bool) {
+	for at := range len(value) {
+		if value[at] == ':' {
+			return openInfo(*t.secrets.Load(), i, []byte(value[at+1:]))
+		}
+	}
+	return meta{}, nil, false
+}
+
+// UserDigests are what pages of a user are keyed by at the moment, for purges
+// by user; none for somebody who has no session.
+func (t *Terminator) UserDigests(ctx context.Context, user string) ([]string, error) {
+	var out []string
+	for _, s := range *t.secrets.Load() {
+		g, err := t.opt.Client.HGet(ctx, t.userKey(s.userKey(t.opt.Identity.Realm, user)), "g").Result()
+		switch {
+		case errors.Is(err, redis.Nil):
+		case err != nil:
+			return nil, t.unavailable(err)
+		default:
+			out = append(out, s.userDigest(t.opt.Identity.Realm, user, g))
+		}
+	}
+	return out, nil
+}
+
+// Revoke ends sessions, here and on every edge within a second. n counts the
+// records that went; with All it is 0: they go with their time, and no edge
+// accepts them meanwhile.
+func (t *Terminator) Revoke(ctx context.Context, sel Selector) (n int, err error) {
+	switch {
+	case sel.Session != "" && sel.User == "" && !sel.All:
+		return t.revokeSession(ctx, sel.Session)
+	case sel.User != "" && sel.Session == "" && !sel.All:
+		return t.revokeUser(ctx, sel.User, true, "")
+	case sel.All && sel.Session == "" && sel.User == "":
+		if err := t.mark(ctx, everybody, t.opt.Now().UnixMilli()); err != nil {
+			return 0, err
+		}
+		t.local.clear()
+		t.watch.pushAll()
+		t.count(Revoked)
+		return 0, t.opt.Ended(ctx, End{All: true})
+	}
+	return 0, errSelector
+}
+
+func (t *Terminator) revokeSession(ctx context.Context, session string) (int, error) {
+	i, ok := parseID(session)
+	if !ok {
+		return 0, nil
+	}
+	fields, p, err := t.retire(ctx, i, tombstone, false)
+	if err != nil || p != found {
+		return 0, err
+	}
+	t.watch.push(i)
+	t.count(Revoked)
+	end := End{Sessions: []string{session}}
+	if m, s, ok := t.openInfoField(i, fields[fieldInfo]); ok {
+		r := &record{meta: m, session: session}
+		if m.user != "" {
+			r.userKey = s.userKey(t.opt.Identity.Realm, m.user)
+			end.Users = []string{s.userDigest(t.opt.Identity.Realm, m.user, m.generation)}
+		}
+		t.unregister(ctx, r)
+	}
+	return 1, t.opt.Ended(ctx, end)
+}
+
+// revokeUser ends a user's sessions but for keep. With barred, a not-before
+// mark ends those too whose sign-in is on its way.
+func (t *Terminator) revokeUser(ctx context.Context, uid string, barred bool, keep string) (n int, err error) {
+	now := t.opt.Now().UnixMilli()
+	var end End
+	for _, s := range *t.secrets.Load() {
+		u := s.userKey(t.opt.Identity.Realm, uid)
+		mark, generation := "", ""
+		if barred {
+			// The edges' own copy of the mark holds whatever happens after.
+			if err := t.mark(ctx, u, now); err != nil {
+				return n, err
+			}
+			mark, generation = strconv.FormatInt(now, 10), newGeneration(now)
+		}
+		vals, err := t.run(ctx, scriptRevoke, t.userKey(u), mark, generation, t.opt.Lifetime.Absolute.Milliseconds(), keep).Slice()
+		if err != nil {
+			return n, t.unavailable(err)
+		}
+		got := texts(vals)
+		if len(got) > 0 && got[0] != "" {
+			end.Users = append(end.Users, s.userDigest(t.opt.Identity.Realm, uid, got[0]))
+		}
+		for _, name := range got[min(1, len(got)):] {
+			i, ok := parseID(name)
+			if !ok {
+				continue
+			}
+			_, p, err := t.retire(ctx, i, tombstone, true)
+			if err != nil {
+				return n, err
+			}
+			if p == found {
+				n++
+			}
+			t.watch.push(i)
+			end.Sessions = append(end.Sessions, name)
+		}
+	}
+	t.count(Revoked)
+	if len(end.Sessions)+len(end.Users) == 0 {
+		return n, nil
+	}
+	return n, t.opt.Ended(ctx, end)
+}
+
+// ended tells the cache, on every edge, whose pages are over.
+func (t *Terminator) ended(ctx context.Context, e End) {
+	if err := t.opt.Ended(ctx, e); err != nil {
+		t.warn("not every edge has acknowledged that a session ended", err)
+	}
+}

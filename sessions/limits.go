@@ -1,0 +1,92 @@
+package sessions
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+)
+
+// perIP bounds how fast one address can make anonymous records: a token
+// bucket each, on this edge, at most mostIPs of them.
+type perIP struct {
+	mu sync.Mutex
+	m  map[netip.Prefix]bucket
+}
+
+type bucket struct {
+	level float64
+	at    int64
+}
+
+const mostIPs = 1 << 16
+
+// allow takes one token of ip's bucket. An IPv6 visitor is its /64.
+func (p *perIP) allow(ip string, rate Rate, now int64) bool {
+	if rate.N < 0 || rate.Per <= 0 {
+		return true
+	}
+	var key netip.Prefix // whoever has no address shares one bucket
+	if a, err := netip.ParseAddr(ip); err == nil {
+		bits := 32
+		if a = a.Unmap(); a.Is6() {
+			bits = 64
+		}
+		key, _ = a.WithZone("").Prefix(bits)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	full := float64(rate.N)
+	b, has := p.m[key]
+	if !has {
+		b = bucket{level: full, at: now}
+		if p.m == nil {
+			p.m = make(map[netip.Prefix]bucket)
+		}
+		if len(p.m) >= mostIPs {
+			p.thin(rate, now)
+		}
+	}
+	b.level = min(full, b.level+full*float64(max(now-b.at, 0))/float64(rate.Per.Milliseconds()))
+	b.at = max(now, b.at)
+	ok := b.level >= 1
+	if ok {
+		b.level--
+	}
+	p.m[key] = b
+	return ok
+}
+
+// thin forgets full buckets, and some others if that is not enough.
+func (p *perIP) thin(rate Rate, now int64) {
+	for k, b := range p.m {
+		if now-b.at >= rate.Per.Milliseconds() {
+			delete(p.m, k)
+		}
+	}
+	for k := range p.m {
+		if len(p.m) < mostIPs*3/4 {
+			return
+		}
+		delete(p.m, k)
+	}
+}
+
+// admit says whether this address may have another anonymous record.
+func (t *Terminator) admit(_ context.Context, ip string) bool {
+	if t.perIP.allow(ip, t.opt.Limits.NewPerIP, t.opt.Now().UnixMilli()) {
+		return true
+	}
+	t.count(TooManyPerIP)
+	return false
+}
+
+// admitRecord counts an anonymous record among all there are.
+func (t *Terminator) admitRecord(ctx context.Context, r *record) (bool, error) {
+	now := t.opt.Now().UnixMilli()
+	until := now + t.ttl(r, now).Milliseconds()
+	n, err := t.run(ctx, scriptAdmit, t.anonKey(), r.session, until, now, t.opt.Limits.MaxAnonymous).Int()
+	if err != nil {
+		return false, t.unavailable(err)
+	}
+	return n == 1, nil
+}

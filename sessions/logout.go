@@ -1,0 +1,60 @@
+package sessions
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+)
+
+// LogoutPath is where POST signs out.
+const LogoutPath = "/.umbral/logout"
+
+// ServeLogout answers [LogoutPath]: a POST that the browser proves to be from
+// a page of this origin ends the session. Any other request changes nothing.
+func (t *Terminator) ServeLogout(w http.ResponseWriter, r *http.Request, v *Visitor) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	if r.Method != http.MethodPost {
+		h.Set("Allow", http.MethodPost)
+		http.Error(w, "Signing out takes a POST.", http.StatusMethodNotAllowed)
+		return
+	}
+	if proven, _ := t.sameOrigin(r); !proven {
+		t.count(CrossSite)
+		http.Error(w, "This request does not come from a page of this site.", http.StatusForbidden)
+		return
+	}
+	err := v.Resolve(r.Context())
+	if err == nil {
+		err = v.logout(r)
+	}
+	if err != nil {
+		if !errors.Is(err, ErrUnavailable) {
+			t.warn("a sign-out failed", err)
+		}
+		h.Set("Retry-After", "5")
+		http.Error(w, "Signing out is not possible right now. Please try again.", http.StatusServiceUnavailable)
+		return
+	}
+	v.Finish(h)
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		h.Del("Content-Type")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	h.Set("Location", "/")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+func (v *Visitor) logout(r *http.Request) error {
+	if v.shared {
+		return nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.rec == nil {
+		return nil
+	}
+	return v.signOut(r.Context(), &plan{}, false)
+}

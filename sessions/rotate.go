@@ -1,0 +1,448 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// errBarred: the sign-in is not after a not-before mark.
+var errBarred = errors.New("sessions: signed in before the not-before mark")
+
+// signIn gives the visitor a new token: the new record is written first, then
+// the old one goes. Whatever held the old token before has nothing.
+func (v *Visitor) signIn(ctx context.Context, req *http.Request, p *plan, ctl *control) error {
+	t := v.t
+	next, _ := v.apply(v.jar(), p)
+	old := v.rec
+	uid := ctl.user
+	if uid == "" {
+		uid = t.identify(ctx, req, next)
+	}
+	if uid == "" && old != nil && !p.newAuth {
+		uid = old.meta.user // the same cookie in auth: the same user
+	}
+	m := meta{created: v.at, user: uid, identified: v.at}
+	known := v.mode != inNothing
+	if known || uid != "" || unsafe(req.Method) {
+		m.signedIn = v.at
+	}
+	if m.signedIn == 0 && !t.admit(ctx, v.ip) {
+		// A view that opens sessions for whoever comes, and too many come.
+		v.seal(ctx, slices.DeleteFunc(next, func(c cookie) bool { return !slices.Contains(t.opt.Cookies.Sealed, c.name) }))
+		return nil
+	}
+	var data []datum
+	if old != nil && uid == old.meta.user && !(p.newAuth && uid == "") {
+		data = old.data
+	}
+	data = mergeData(data, ctl.data)
+	if old != nil {
+		return v.rotate(ctx, old, next, data, m)
+	}
+	err := v.begin(ctx, next, data, m)
+	if m.signedIn == 0 && errors.Is(err, ErrUnavailable) {
+		return nil
+	}
+	return err
+}
+
+// prepare makes the record of a new token and registers it with its user.
+func (t *Terminator) prepare(ctx context.Context, s *secret, tok token, jar []cookie, data []datum, m meta) (*record, error) {
+	r, err := newRecord(s, tok)
+	if err != nil {
+		return nil, err
+	}
+	since := m.signedIn
+	if since == 0 {
+		since = m.created
+	}
+	if m.deadline == 0 {
+		m.deadline = since + t.opt.Lifetime.Absolute.Milliseconds()
+	}
+	r.meta, r.jar, r.data = m, slices.Clone(jar), data
+	for i := range r.jar {
+		r.version = max(r.version, r.jar[i].version)
+	}
+	expires, has := r.authExpiry(t.opt.Cookies.Auth)
+	r.meta.persistent = has && expires != 0
+	if m.user != "" {
+		if r.meta.generation, err = t.register(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	r.finish(t)
+	return r, nil
+}
+
+// register adds the session to its user's; sessions over per_user go.
+func (t *Terminator) register(ctx context.Context, r *record) (generation string, err error) {
+	now := t.opt.Now().UnixMilli()
+	u := r.secret.userKey(t.opt.Identity.Realm, r.meta.user)
+	vals, err := t.run(ctx, scriptRegister, t.userKey(u), r.id.String(), r.meta.signedIn, r.meta.deadline,
+		now, newGeneration(now), max(t.opt.Limits.PerUser, 0)).Slice()
+	if err != nil {
+		return "", t.unavailable(err)
+	}
+	got := texts(vals)
+	if len(got) == 0 {
+		return "", errBarred
+	}
+	for _, name := range got[1:] {
+		if i, ok := parseID(name); ok {
+			if _, _, err := t.retire(ctx, i, tombstone, true); err != nil {
+				t.warn("a session over limits.per_user could not be ended", err)
+			}
+			t.watch.push(i)
+		}
+	}
+	if len(got) > 1 {
+		t.ended(ctx, End{Sessions: got[1:]})
+	}
+	return got[0], nil
+}
+
+// newGeneration is a user's generation: never the same twice.
+func newGeneration(now int64) string {
+	var b [2]byte
+	random(b[:])
+	return strconv.FormatInt(now, 36) + strconv.FormatInt(int64(b[0])<<8|int64(b[1]), 36)
+}
+
+func (t *Terminator) unregister(ctx context.Context, r *record) {
+	if r.userKey != "" {
+		if err := t.run(ctx, scriptUnregister, t.userKey(r.userKey), r.session).Err(); err != nil {
+			t.warn("a session that ended is still in its user's list", err)
+		}
+	}
+	if r.meta.signedIn == 0 {
+		t.opt.Client.ZRem(ctx, t.anonKey(), r.session)
+	}
+}
+
+// begin opens a record for a visitor who has none.
+func (v *Visitor) begin(ctx context.Context, jar []cookie, data []datum, m meta) error {
+	t := v.t
+	r, err := t.prepare(ctx, t.first(), newToken(), jar, data, m)
+	if errors.Is(err, errBarred) {
+		v.bar()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.probation.Store(v.mode == inNothing && t.opt.Lifetime.Probation > 0)
+	if m.signedIn == 0 {
+		ok, err := t.admitRecord(ctx, r)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			t.count(TooManyAnonymous)
+			return ErrUnavailable
+		}
+	}
+	made, err := t.create(ctx, r)
+	if err != nil {
+		t.unregister(ctx, r)
+		return err
+	}
+	if !made || t.marks.Load().hit(r) {
+		t.discard(ctx, r)
+		v.bar()
+		return nil
+	}
+	// Late answers to what the old cookie asked for must not replace the new
+	// one.
+	switch {
+	case v.mode == inSealed:
+		err = t.bury(ctx, v.secret.visitorID(v.sealed.visitor))
+	case v.mode == inSession:
+		err = t.bury(ctx, v.secret.id(&v.token))
+	}
+	if err != nil {
+		t.discard(ctx, r)
+		return err
+	}
+	t.count(Created)
+	if r.user != "" {
+		t.ended(ctx, End{Users: []string{r.user}})
+	}
+	v.take(r)
+	return nil
+}
+
+func (t *Terminator) bury(ctx context.Context, i id) error {
+	if err := t.run(ctx, scriptRetire, t.recordKey(i), tombstone, tombstoneLife.Milliseconds(), "1").Err(); err != nil {
+		return t.unavailable(err)
+	}
+	return nil
+}
+
+// discard undoes a record that nobody has been told of.
+func (t *Terminator) discard(ctx context.Context, r *record) {
+	t.opt.Client.Unlink(ctx, t.recordKey(r.id))
+	t.unregister(ctx, r)
+}
+
+// bar: the sign-in lost against a revocation.
+func (v *Visitor) bar() {
+	v.t.count(Barred)
+	v.rec, v.silent, v.gone = nil, true, true
+}
+
+// take makes r the visitor's session from here on.
+func (v *Visitor) take(r *record) {
+	v.rec, v.sealed, v.digest, v.gone = r, nil, "", false
+	v.reissue(r)
+}
+
+// reissue gives the browser the cookie of r. Its life mirrors the app's: a
+// browser-session cookie, or one that lasts as long as the session may.
+func (v *Visitor) reissue(r *record) {
+	value, err := r.secret.signSession(v.t.opt.CookieName, &r.token)
+	if err != nil {
+		v.t.warn("a session cookie could not be made", err)
+		return
+	}
+	persist := time.Duration(0)
+	if r.meta.persistent {
+		persist = time.Duration(r.meta.deadline-v.at) * time.Millisecond
+	}
+	v.out = v.t.opt.setCookie(value, persist)
+}
+
+// rotate replaces old by a record with another token.
+func (v *Visitor) rotate(ctx context.Context, old *record, jar []cookie, data []datum, m meta) error {
+	t := v.t
+	r, err := t.prepare(ctx, t.first(), newToken(), jar, data, m)
+	if errors.Is(err, errBarred) {
+		v.bar()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.version = max(r.version, old.version) + 1
+	won, err := t.replace(ctx, old, r, []byte(tombstone), true)
+	switch {
+	case err != nil:
+		return err
+	case !won: // somebody else rotated it or signed it out first
+		t.count(LateAnswer)
+		v.rec, v.gone, v.silent = nil, true, true
+		return nil
+	case t.marks.Load().hit(r):
+		t.discard(ctx, r)
+		v.bar()
+		return nil
+	}
+	t.count(Rotated)
+	end := End{Sessions: []string{old.session}}
+	for _, u := range []string{old.user, r.user} {
+		if u != "" && !slices.Contains(end.Users, u) {
+			end.Users = append(end.Users, u)
+		}
+	}
+	t.ended(ctx, end)
+	v.take(r)
+	return nil
+}
+
+// replace writes next, then puts tomb in old's place, then brings over what
+// was written to old since it was read. won is false where old had gone: next
+// is then undone, if it is nobody else's.
+func (t *Terminator) replace(ctx context.Context, old, next *record, tomb []byte, mine bool) (won bool, err error) {
+	made, err := t.create(ctx, next)
+	if err != nil {
+		t.unregister(ctx, next)
+		return false, err
+	}
+	left, p, err := t.retire(ctx, old.id, tomb, false)
+	if err != nil {
+		if made && mine {
+			t.discard(ctx, next)
+		}
+		return false, err
+	}
+	t.watch.push(old.id)
+	if p != found {
+		if made && mine {
+			t.discard(ctx, next)
+		}
+		return false, nil
+	}
+	t.unregister(ctx, old)
+	return true, t.carry(ctx, old, next, left)
+}
+
+// carry brings over the cookies that were written to old after it was read,
+// but for those that next's own answer set.
+func (t *Terminator) carry(ctx context.Context, old, next *record, left map[string]string) error {
+	var args []any
+	for field, value := range left {
+		count, blob, _ := strings.Cut(value, ":")
+		version, err := strconv.ParseUint(count, 10, 64)
+		if err != nil || version <= old.version || field == "" || field[0] != kindCookie || blob == "" {
+			continue
+		}
+		plain, err := old.keys.open(field, []byte(blob))
+		if err != nil {
+			continue
+		}
+		c, ok := decodeCookie(plain)
+		if !ok || slices.Contains(t.opt.Cookies.Auth, c.name) {
+			continue
+		}
+		was, is := inJar(old.jar, c.name, c.path), inJar(next.jar, c.name, c.path)
+		if is >= 0 && (was < 0 || old.jar[was].value != next.jar[is].value) {
+			continue
+		}
+		c.version = next.version
+		if is >= 0 {
+			next.jar[is] = c
+		} else {
+			next.jar = append(next.jar, c)
+		}
+		f, sealed := next.sealCookie(&c)
+		args = append(args, f, prefixed(next.version, sealed))
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	next.finish(t)
+	if err := t.run(ctx, scriptPatch, t.recordKey(next.id), args...).Err(); err != nil {
+		return t.unavailable(err)
+	}
+	return nil
+}
+
+// move brings a record under the new first secret, so that the old one can be
+// taken away. All requests that do so at once derive the same token. What
+// fails here is tried again with the next request.
+func (v *Visitor) move(ctx context.Context) {
+	t, old := v.t, v.rec
+	s := t.first()
+	sum := s.record.of("moved", string(old.token[:]))
+	next, err := t.prepare(ctx, s, token(sum[:28]), old.jar, old.data, old.meta)
+	if err != nil {
+		if errors.Is(err, errBarred) {
+			v.rec, v.gone = nil, true
+			v.out = t.opt.setCookie("", 0)
+		}
+		return
+	}
+	next.version = old.version
+	next.probation.Store(old.probation.Load())
+	won, err := t.replace(ctx, old, next, old.forward(next), false)
+	if err != nil {
+		return
+	}
+	if !won {
+		// Another request moved it, or it was ended: look again.
+		r, p, err := t.find(ctx, v.secret, v.token)
+		switch {
+		case err != nil:
+			return
+		case p != found:
+			t.discard(ctx, next)
+			v.rec, v.gone, v.silent = nil, true, p == buried
+			return
+		}
+		next = r
+	}
+	t.count(Moved)
+	v.rec = next
+	v.reissue(next)
+}
+
+// signOut ends the session: the record goes, its person's pages are
+// unreachable, and the browser keeps only what can be sealed.
+func (v *Visitor) signOut(ctx context.Context, p *plan, all bool) error {
+	t, r := v.t, v.rec
+	next, _ := v.apply(r.jar, p)
+	_, was, err := t.retire(ctx, r.id, tombstone, false)
+	if err != nil {
+		return err
+	}
+	t.watch.push(r.id)
+	if was == buried {
+		v.rec, v.gone, v.silent = nil, true, true
+		return nil
+	}
+	t.unregister(ctx, r)
+	t.count(Ended)
+	end := End{Sessions: []string{r.session}}
+	if r.user != "" {
+		end.Users = []string{r.user}
+	}
+	t.ended(ctx, end)
+	if all && r.meta.user != "" {
+		if _, err := t.revokeUser(ctx, r.meta.user, true, ""); err != nil {
+			return err
+		}
+	}
+	v.rec, v.gone = nil, true
+	if v.finished {
+		return nil
+	}
+	v.forget = true
+	v.mode = inNothing
+	v.seal(ctx, slices.DeleteFunc(next, func(c cookie) bool {
+		return !slices.Contains(t.opt.Cookies.Sealed, c.name) || slices.Contains(t.opt.Cookies.Auth, c.name)
+	}))
+	if v.sealed == nil {
+		v.out = t.opt.setCookie("", 0)
+	}
+	return nil
+}
+
+// signOutOthers ends the user's other sessions.
+func (v *Visitor) signOutOthers(ctx context.Context) error {
+	if v.rec.meta.user == "" {
+		return nil
+	}
+	_, err := v.t.revokeUser(ctx, v.rec.meta.user, false, v.rec.session)
+	return err
+}
+
+// settleAdoption decides on cookies that were taken from the browser: they
+// become a session once the app has answered without taking back or replacing
+// the one in auth; the browser's own copies then expire.
+func (v *Visitor) settleAdoption(ctx context.Context, req *http.Request, resp *http.Response, p *plan, ctl *control) error {
+	t := v.t
+	v.adopting = false
+	adopted := v.sealed.cookies
+	for _, c := range adopted {
+		gone := http.Cookie{Name: c.name, Path: "/", MaxAge: -1}
+		if !slices.Contains(t.opt.Cookies.Expose, c.name) {
+			v.also = append(v.also, gone.String())
+		}
+	}
+	if p.leftAuth || p.newAuth || resp.StatusCode >= 500 {
+		v.sealed, v.digest = nil, ""
+		if resp.StatusCode >= 500 && !p.changed() {
+			v.also = nil // the next request tries again
+			return nil
+		}
+		if p.leftAuth {
+			p.remove = nil
+		}
+		return v.absorb(ctx, req, p, ctl)
+	}
+	next, _ := v.apply(adopted, p)
+	uid := ctl.user
+	if uid == "" {
+		uid = t.identify(ctx, req, next)
+	}
+	v.sealed = nil
+	err := v.begin(ctx, next, ctl.data, meta{created: v.at, signedIn: v.at, user: uid, identified: v.at})
+	if err != nil {
+		v.also, v.sealed = nil, &sealedJar{cookies: adopted}
+	}
+	return err
+}

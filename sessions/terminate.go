@@ -1,0 +1,244 @@
+package sessions
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+)
+
+// Terminator ends sessions at the edge. It is safe for concurrent use.
+type Terminator struct {
+	opt     Options
+	prefix  string // PREFIX:edge:
+	secrets atomic.Pointer[[]*secret]
+	local   *local
+	link    link
+	marks   atomic.Pointer[marks]
+	touches touches
+	perIP   perIP
+	watch   watch
+	counts  counts
+
+	anonymous *Visitor
+
+	life   sync.Mutex
+	ctx    context.Context // while it runs, else nil
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// New makes a Terminator. It asks nobody anything and starts nothing.
+func New(o Options) (*Terminator, error) {
+	o.defaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	t := &Terminator{opt: o, prefix: o.Prefix + ":edge:", local: newLocal(max(o.LocalRecords, 0))}
+	t.marks.Store(&marks{})
+	t.anonymous = &Visitor{t: t, shared: true}
+	if err := t.Reload(o.Secrets); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Reload takes other secrets: the first signs, all verify. On an error the
+// old ones stay.
+func (t *Terminator) Reload(raw [][]byte) error {
+	secrets, err := newSecrets(raw)
+	if err != nil {
+		return err
+	}
+	t.secrets.Store(&secrets)
+	return nil
+}
+
+func (t *Terminator) first() *secret { return (*t.secrets.Load())[0] }
+
+// Start follows Redis's tracking pushes, and writes touches behind the
+// requests, until ctx is done or Close is called. Redis need not be there.
+func (t *Terminator) Start(ctx context.Context) {
+	t.life.Lock()
+	t.ctx, t.cancel = context.WithCancel(ctx)
+	t.life.Unlock()
+	t.link.lost.Store(t.opt.Now().UnixMilli())
+	t.link.watched.Store(true)
+	t.spawn(t.follow)
+	t.spawn(t.flushTouches)
+	t.spawn(t.sweepWatches)
+}
+
+// spawn runs f until it ends, or Close tells it to; not at all where nothing
+// has been started.
+func (t *Terminator) spawn(f func(context.Context)) {
+	t.life.Lock()
+	defer t.life.Unlock()
+	if t.ctx == nil {
+		return
+	}
+	ctx := t.ctx
+	t.done.Add(1)
+	go func() {
+		defer t.done.Done()
+		f(ctx)
+	}()
+}
+
+// Close ends what Start began, after the last touches have been written.
+func (t *Terminator) Close() error {
+	t.life.Lock()
+	cancel := t.cancel
+	t.ctx, t.cancel = nil, nil
+	t.life.Unlock()
+	if cancel != nil {
+		cancel()
+		t.done.Wait()
+		t.link.watched.Store(false)
+		t.link.tracking.Store(false)
+	}
+	return nil
+}
+
+// Visit says who asks, as far as that can be said without asking Redis: it
+// verifies the cookie, and does not read the record. A request without our
+// cookie gets one shared visitor, at no cost. It never returns nil.
+//
+// ctx is the request's: what the visitor waits for ends with it.
+func (t *Terminator) Visit(ctx context.Context, r *http.Request) *Visitor {
+	fields := r.Header["Cookie"]
+	if len(fields) == 0 {
+		return t.anonymous
+	}
+	value, n := find(fields, t.opt.CookieName)
+	if n != 1 {
+		if n > 1 {
+			t.count(BadCookie)
+		}
+		return t.without(ctx, fields)
+	}
+	v := &Visitor{t: t, ctx: ctx, at: t.opt.Now().UnixMilli(), fields: t.allowed(fields)}
+	if !v.open(value) {
+		t.count(BadCookie)
+		return t.without(ctx, fields)
+	}
+	return v
+}
+
+// open verifies the cookie's value under any secret in force.
+func (v *Visitor) open(value string) bool {
+	t := v.t
+	// Five minutes for the clocks of other edges.
+	const skew = 5 * 60
+	sound := func(issued int64) bool {
+		return v.at-issued*1000 < t.opt.Lifetime.Absolute.Milliseconds() && issued*1000-v.at < skew*1000
+	}
+	for i, s := range *t.secrets.Load() {
+		if len(value) == sessionLength {
+			if issued, ok := s.openSession(t.opt.CookieName, value, &v.token); ok {
+				v.secret, v.old = s, i > 0
+				v.mode = inSession
+				return sound(issued)
+			}
+			continue
+		}
+		if j, issued, ok := s.openSealed(t.opt.CookieName, value); ok {
+			v.secret, v.old = s, i > 0
+			v.mode, v.sealed = inSealed, j
+			// Half its age gone: time for another.
+			v.old = v.old || v.at-issued*1000 > t.opt.Lifetime.Absolute.Milliseconds()/2
+			return sound(issued)
+		}
+	}
+	return false
+}
+
+// allowed is what of the browser's own cookies may go up at all.
+func (t *Terminator) allowed(fields []string) []string {
+	if len(t.opt.Cookies.ClientAllow) == 0 {
+		return nil
+	}
+	return fields
+}
+
+// without is the visitor of a request with cookies, none of them ours.
+func (t *Terminator) without(ctx context.Context, fields []string) *Visitor {
+	var adopted []cookie
+	if t.opt.Cookies.AdoptOnce {
+		adopted = t.adopt(fields)
+	}
+	allowed := slices.ContainsFunc(t.opt.Cookies.ClientAllow, func(name string) bool {
+		_, n := find(fields, name)
+		return n == 1
+	})
+	if adopted == nil && !allowed {
+		return t.anonymous
+	}
+	v := &Visitor{t: t, ctx: ctx, at: t.opt.Now().UnixMilli(), fields: t.allowed(fields)}
+	if adopted != nil {
+		v.adopting = true
+		v.sealed = &sealedJar{cookies: adopted}
+	}
+	return v
+}
+
+// adopt takes the app's cookies from a browser that still holds them itself:
+// nothing, unless one of auth is among them, once.
+func (t *Terminator) adopt(fields []string) []cookie {
+	c := &t.opt.Cookies
+	now := t.opt.Now().UnixMilli()
+	var jar []cookie
+	auth := false
+	for _, name := range slices.Concat(c.Auth, c.RotateOn, c.Sealed) {
+		v, n := find(fields, name)
+		if n != 1 || v == "" || !validValue(v) || strings.Contains(v, `"`) || len(name)+len(v) > t.opt.Limits.CookieBytes ||
+			inJar(jar, name, "/") >= 0 {
+			continue
+		}
+		auth = auth || slices.Contains(c.Auth, name)
+		jar = append(jar, cookie{name: name, value: v, path: "/", created: now})
+	}
+	if !auth {
+		return nil
+	}
+	return jar
+}
+
+// find gives the record of a verified token: from this edge's memory, else
+// from Redis.
+func (t *Terminator) find(ctx context.Context, s *secret, tok token) (*record, presence, error) {
+	now := t.opt.Now().UnixMilli()
+	i := s.id(&tok)
+	known := t.local.get(i)
+	if known != nil && t.trusted() {
+		if t.over(known, now) {
+			return nil, absent, nil
+		}
+		return known, found, nil
+	}
+	epoch := t.local.epoch(i)
+	r, p, err := t.read(ctx, s, tok)
+	if err != nil {
+		if known != nil && t.inGrace(now) && !t.over(known, now) {
+			t.count(ServedInGrace)
+			return known, found, nil
+		}
+		return nil, absent, err
+	}
+	if p != found {
+		return nil, p, nil
+	}
+	if t.over(r, now) {
+		return nil, absent, nil
+	}
+	if r.id == i && (t.trusted() || t.link.watched.Load()) {
+		t.local.put(r, epoch)
+	}
+	return r, found, nil
+}
+
+func (t *Terminator) warn(msg string, err error) { t.opt.Logger.Warn(msg, zap.Error(err)) }
