@@ -4,11 +4,10 @@ const live = { rows: [], queue: [], paused: false, seen: 0, source: null };
 
 function startLive() {
   const body = document.querySelector('#live tbody'), box = body.closest('.scroll');
-  const row = e => {
-    const d = e.data;
-    if (e.note) return h('tr', { class: 'note' }, h('td', { colspan: 7 }, e.note));
+  const row = d => {
+    if (d.note) return h('tr', { class: 'note' }, h('td', { colspan: 7 }, d.note));
     return h('tr', { title: [d.reason, d.tier, d.user && 'user ' + d.user, d.id].filter(Boolean).join(' · ') },
-      h('td', { class: 'dim' }, say.clock(e.time)), h('td', {}, h('span', { class: 'v ' + d.verdict }, d.verdict)), h('td', {}, String(d.status)), h('td', { class: 'dim' }, d.method),
+      h('td', { class: 'dim' }, say.clock(d.time)), h('td', {}, h('span', { class: 'v ' + d.verdict }, d.verdict)), h('td', {}, String(d.status)), h('td', { class: 'dim' }, d.method),
       h('td', { class: 'path', on: { click: () => explain('http://' + d.host + d.path) } }, d.path), h('td', { class: 'dim' }, d.reason || d.tier || ''), h('td', { class: 'num' }, say.ms(d.ms)));
   };
   const paint = () => {
@@ -30,10 +29,10 @@ function startLive() {
     live.source = new EventSource('/v1/events?' + q);
     const on = (type, f) => live.source.addEventListener(type, e => f(JSON.parse(e.data)));
     on('request', e => { live.seen++; live.queue.push(e); });
-    on('missed', e => { live.seen += e.events ?? e.data.events; });
+    on('missed', e => { live.seen += e.events; });
     on('purge', () => { showPurges(); });
-    on('reload', e => { live.queue.push({ note: `${say.clock(e.time)} · rules read again` }); refresh(); });
-    on('state', e => { live.queue.push({ note: `${say.clock(e.time)} · ${typeof e.data === 'string' ? e.data : e.data.message || JSON.stringify(e.data)}` }); refresh(); });
+    on('reload', e => { live.queue.push({ note: `${say.clock(e.time)} · ${e.ok ? 'rules read again' : 'the routes file has faults'}` }); refresh(); });
+    on('state', e => { live.queue.push({ note: `${say.clock(e.time)} · ${Object.entries(e).filter(([k]) => k !== 'time').map(([k, v]) => `${k}: ${v}`).join(', ')}` }); refresh(); });
   };
   const anew = () => { body.replaceChildren(); live.queue.length = 0; open(); };
   $('live-verdict').addEventListener('change', anew);
