@@ -132,7 +132,9 @@ function showEdges(list) {
 }
 
 function showCharts(list) {
-  const until = Date.parse(state.stats.at), from = until - rangeMs();
+  const until = Date.parse(state.stats.at);
+  // A young edge fills the chart with what there is, a minute at least.
+  const from = Math.max(until - rangeMs(), Math.min(list[0]?.t ?? until, until - 60000));
   const within = list.filter(p => p.t >= from);
   drawHits(within, from, until);
   drawLatency(within, from, until);
