@@ -39,7 +39,12 @@ type Options struct {
 	// Log; nil: silence.
 	Log *zap.Logger
 
-	// Purge appends to the purge log: [store.PurgeLog.Append].
+	// Ledger is the purge log where it keeps its own audit; Audit then keeps
+	// only what is no purge. nil: Purge is used.
+	Ledger Ledger
+	// Purge appends to the purge log: [store.PurgeLog.Append]. With
+	// [store.ErrUnavailable] the purge must hold on this edge at once, and on
+	// the others once Redis is back.
 	Purge func(ctx context.Context, selectors []store.Selector, wait time.Duration) (store.Receipt, error)
 	// Holdings is the memory tier as purging sees it; nil: counts are 0, and
 	// refresh knows only the URLs that are named.
@@ -54,7 +59,7 @@ type Options struct {
 	// use. nil: purging by them answers 501.
 	UserDigests    func(ctx context.Context, uid string) ([]string, error)
 	SessionDigests func(ctx context.Context, id string) ([]string, error)
-	// Audit keeps who purged what; nil: the newest 500, in memory.
+	// Audit keeps who changed what; nil: the newest 500, in memory.
 	Audit Audit
 	// Explain says what the edge would do with a request, and why.
 	Explain func(ctx context.Context, q ExplainQuery) (Explanation, error)
@@ -72,7 +77,8 @@ type Options struct {
 	Reload func(ctx context.Context) []Fault
 	// Sessions lists and revokes.
 	Sessions Sessions
-	// Subscribe joins the stream of events: [Hub.Subscribe].
+	// Subscribe joins the stream of events. The channel must not fill up the
+	// edge: who is too slow misses events. Closed, it ends the stream.
 	Subscribe func() (events <-chan Event, cancel func())
 	// JWKS is the set of public keys in force, ready for encoding/json.
 	JWKS func() any

@@ -4,10 +4,13 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"umbral/proxy/store"
 )
 
 // Audit keeps who changed what. It seals what it writes outside this process:
@@ -28,13 +31,13 @@ type AuditEntry struct {
 	Action string `json:"action"`
 	// Edge is the edge that was asked.
 	Edge string `json:"edge,omitempty"`
-	// Who is "token" or "dashboard"; From the address of the connection;
+	// Who is "token", "dashboard", or "app" for what an unsafe request
+	// invalidated; From the address of the connection;
 	// Agent the User-Agent, at most 120 printable characters.
 	Who       string     `json:"who"`
 	From      string     `json:"from"`
 	Agent     string     `json:"agent,omitempty"`
 	Selectors []Selected `json:"selectors"`
-	Complete  bool       `json:"complete"`
 	// Failed says that the caller was told of an error.
 	Failed bool `json:"failed,omitempty"`
 }
@@ -54,6 +57,66 @@ func (a *API) record(ctx context.Context, e AuditEntry, by caller, failure error
 	}
 }
 
+// Ledger is a purge log that keeps its own audit: [store.Log].
+type Ledger interface {
+	// Purge is [store.Log.Purge].
+	Purge(ctx context.Context, p store.Purge) (store.Receipt, error)
+	// Audit lists up to limit purges, newest first, whoever made them.
+	Audit(ctx context.Context, limit int) ([]store.Audited, error)
+}
+
+// The parts of a ledger's By: who, agent, then "u" + uid or "s" + id for the
+// users and sessions of whom the record itself has only digests. None of them
+// holds a control character.
+const auditMark = "\n"
+
+// auditText is By for a purge of shown.
+func auditText(by caller, shown []Selected) string {
+	parts := []string{by.who, by.agent}
+	for _, s := range shown {
+		if s.User != "" {
+			parts = append(parts, "u"+s.User)
+		}
+		if s.Session != "" {
+			parts = append(parts, "s"+s.Session)
+		}
+	}
+	return strings.Join(parts, auditMark)
+}
+
+// entryOf reads a ledger's record. Text that was cut loses its last ids, and a
+// purge that nobody asked for here is the app's own: an unsafe request's.
+func entryOf(p store.Audited) AuditEntry {
+	e := AuditEntry{ID: p.Position.ID(), At: p.At.UTC(), Action: "purge", Edge: p.Edge, Who: "app", From: p.From, Selectors: []Selected{}}
+	soft, digests, named := false, 0, 0
+	for _, s := range p.Selectors {
+		soft = s.Soft
+		if s.User != "" || s.Session != "" {
+			digests++
+			continue
+		}
+		e.Selectors = append(e.Selectors, Selected{URL: s.URL, Prefix: s.Prefix, Tag: s.Tag, All: s.All, Soft: s.Soft})
+	}
+	parts := strings.Split(p.By, auditMark)
+	if len(parts) > 1 {
+		e.Who, e.Agent = parts[0], parts[1]
+		for _, id := range parts[2:] {
+			switch {
+			case strings.HasPrefix(id, "u"):
+				e.Selectors = append(e.Selectors, Selected{User: id[1:], Soft: soft})
+				named++
+			case strings.HasPrefix(id, "s"):
+				e.Selectors = append(e.Selectors, Selected{Session: id[1:], Soft: soft})
+				named++
+			}
+		}
+	}
+	if digests > 0 && named == 0 {
+		e.Selectors = append(e.Selectors, Selected{Session: "…", Soft: soft})
+	}
+	return e
+}
+
 // purges answers GET /v1/purges?limit=.
 func (a *API) purges(w http.ResponseWriter, r *http.Request, _ caller) error {
 	q, err := parseParams(r, []string{"limit"})
@@ -68,10 +131,18 @@ func (a *API) purges(w http.ResponseWriter, r *http.Request, _ caller) error {
 	if err != nil {
 		return err
 	}
-	if entries == nil {
-		entries = []AuditEntry{}
+	if a.Ledger != nil {
+		purges, err := a.Ledger.Audit(r.Context(), limit)
+		if err != nil {
+			return err
+		}
+		for _, p := range purges {
+			entries = append(entries, entryOf(p))
+		}
+		slices.SortStableFunc(entries, func(x, y AuditEntry) int { return y.At.Compare(x.At) })
+		entries = entries[:min(len(entries), limit)]
 	}
-	return reply(w, http.StatusOK, map[string]any{"purges": entries})
+	return reply(w, http.StatusOK, map[string]any{"purges": orEmpty(entries)})
 }
 
 // memoryAudit keeps this edge's newest 500 entries, until a restart.

@@ -160,6 +160,7 @@ type gate struct {
 
 	mu      sync.Mutex
 	guesses map[netip.Prefix]*guesses
+	swept   time.Time
 }
 
 type guesses struct {
@@ -187,6 +188,7 @@ func (g *gate) try(from netip.Prefix, token string, now time.Time) (good, fresh 
 	right := subtle.ConstantTimeCompare(d[:], g.token[:]) == 1
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	from = g.slot(from, now)
 	at := g.guesses[from]
 	if at != nil && now.Sub(at.since) >= guessWindow {
 		delete(g.guesses, from)
@@ -202,32 +204,32 @@ func (g *gate) try(from netip.Prefix, token string, now time.Time) (good, fresh 
 		return true, false, 0
 	}
 	if at == nil {
-		at = g.open(from, now)
+		at = &guesses{since: now, wrong: map[[32]byte]struct{}{}}
+		g.guesses[from] = at
 	}
 	_, again := at.wrong[d]
 	at.wrong[d] = struct{}{}
 	return false, !again, 0
 }
 
-// open starts a window, in bounded memory: past maxAddresses everybody new
-// shares one.
-func (g *gate) open(from netip.Prefix, now time.Time) *guesses {
-	if len(g.guesses) >= maxAddresses {
+// slot keeps the guesses in bounded memory: past maxAddresses everybody new
+// shares one count. What is over is dropped then, once a window.
+func (g *gate) slot(from netip.Prefix, now time.Time) netip.Prefix {
+	if _, known := g.guesses[from]; known || len(g.guesses) < maxAddresses {
+		return from
+	}
+	if now.Sub(g.swept) >= guessWindow {
+		g.swept = now
 		for p, at := range g.guesses {
 			if now.Sub(at.since) >= guessWindow {
 				delete(g.guesses, p)
 			}
 		}
-	}
-	if len(g.guesses) >= maxAddresses {
-		from = netip.Prefix{}
-		if at := g.guesses[from]; at != nil {
-			return at
+		if len(g.guesses) < maxAddresses {
+			return from
 		}
 	}
-	at := &guesses{since: now, wrong: map[[32]byte]struct{}{}}
-	g.guesses[from] = at
-	return at
+	return netip.Prefix{}
 }
 
 // addressOf is what guesses are counted by: an IPv4 address, an IPv6 /64.

@@ -113,12 +113,29 @@ func TestGuesses_are_limited_and_logged_without_the_token(t *testing.T) {
 
 func TestGuesses_keep_to_bounded_memory(t *testing.T) {
 	g, now := newGate(testToken), time.Unix(0, 0)
-	for i := range 3 * maxAddresses {
+	try := func(i int, token string) (good bool, wait time.Duration) {
 		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-		g.try(netip.PrefixFrom(addr, 32), "wrong", now)
+		good, _, wait = g.try(netip.PrefixFrom(addr, 32), token, now)
+		return good, wait
+	}
+	for i := range 2 * maxAddresses {
+		try(i, fmt.Sprint("wrong-", i))
 	}
 	if n := len(g.guesses); n > maxAddresses+1 {
 		t.Errorf("%d addresses kept", n)
+	}
+	if n := len(g.guesses[netip.Prefix{}].wrong); n != maxGuesses {
+		t.Errorf("%d guesses in the shared count", n)
+	}
+	if _, wait := try(3*maxAddresses, testToken); wait == 0 {
+		t.Error("one more address has guesses of its own")
+	}
+	if good, _ := try(1, testToken); !good {
+		t.Error("an address that was there before is locked out")
+	}
+	now = now.Add(guessWindow)
+	if good, _ := try(3*maxAddresses, testToken); !good || len(g.guesses) != 0 {
+		t.Errorf("after the window: %v, %d addresses kept", good, len(g.guesses))
 	}
 }
 

@@ -16,8 +16,14 @@ var indexHTML string
 //go:embed dashboard.css
 var dashboardCSS string
 
+//go:embed charts.js
+var chartsJS string
+
 //go:embed dashboard.js
-var dashboardJS string
+var figuresJS string
+
+//go:embed actions.js
+var actionsJS string
 
 // page is the dashboard: one page with its style and its script inside, which
 // the policy allows by their digests; nothing is loaded from elsewhere.
@@ -27,10 +33,11 @@ type page struct {
 }
 
 func newPage() page {
+	script := chartsJS + figuresJS + actionsJS
 	return page{
-		html: strings.NewReplacer("/*style*/", dashboardCSS, "/*script*/", dashboardJS).Replace(indexHTML),
-		policy: "default-src 'none'; style-src '" + digest(dashboardCSS) + "'; script-src '" + digest(dashboardJS) +
-			"'; connect-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		html: strings.NewReplacer("/*style*/", dashboardCSS, "/*script*/", script).Replace(indexHTML),
+		policy: "default-src 'none'; style-src '" + digest(dashboardCSS) + "'; script-src '" + digest(script) +
+			"'; connect-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
 	}
 }
 

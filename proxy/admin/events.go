@@ -6,153 +6,91 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"umbral/proxy"
 )
 
-// The types of events.
-const (
-	EventRequest = "request" // Data is a [RequestEvent]
-	EventPurge   = "purge"   // a purge applied here
-	EventReload  = "reload"  // Data is a [Reload]
-	EventState   = "state"   // Redis, breaker, upstreams, draining
-)
-
-var eventTypes = []string{EventRequest, EventPurge, EventReload, EventState}
-
-// Event is one thing that happened on this edge. Data goes through
-// encoding/json and must not change once published.
+// Event is one thing that happened on this edge. Type is one of proxy's kinds,
+// and Data, which goes through encoding/json, must not change any more: a
+// [proxy.RequestEvent] where Type is [proxy.EventRequest].
 type Event struct {
 	Type string
 	Time time.Time
 	Data any
 }
 
-// RequestEvent is a request that was answered.
-type RequestEvent struct {
-	ID     string `json:"id,omitempty"`
-	Method string `json:"method"`
-	Host   string `json:"host"`
-	// Path is without the query, which may hold secrets.
-	Path  string `json:"path"`
-	Route string `json:"route"`
-	// Status is the answer's; Verdict is hit, stale, miss, pass or error;
-	// Reason and Tier as in Cache-Status and explain.
-	Status  int    `json:"status"`
-	Verdict string `json:"verdict"`
-	Reason  string `json:"reason,omitempty"`
-	Tier    string `json:"tier,omitempty"`
-	User    string `json:"user,omitempty"`
-	Client  string `json:"client,omitempty"`
-	Bytes   int64  `json:"bytes"`
-	Took    Millis `json:"ms"`
-}
+var (
+	eventTypes = []string{proxy.EventRequest, proxy.EventPurge, proxy.EventReload, proxy.EventState}
+	verdicts   = []string{"hit", "stale", "revalidated", "miss", "bypass", "refused", "error"}
+)
 
 // Limits of GET /v1/events.
 const (
 	maxStreams    = 32
-	streamBuffer  = 256
 	streamBurst   = 500 // request events a second; the rest is counted
 	heartbeat     = 15 * time.Second
 	writePatience = 30 * time.Second
 )
 
-// Hub hands each event to all who listen. The zero Hub is ready.
-type Hub struct {
-	listening atomic.Int32
-	mu        sync.Mutex
-	streams   map[*stream]struct{}
-}
-
-type stream struct {
-	events chan Event
-	missed uint64
-}
-
-// Listening reports whether anybody listens: where nobody does, an event need
-// not be made. It costs one atomic load.
-func (h *Hub) Listening() bool { return h.listening.Load() > 0 }
-
-// Publish hands e on and never waits: who does not read fast enough misses
-// events, and is told how many by an event of type "missed".
-func (h *Hub) Publish(e Event) {
-	if !h.Listening() {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for s := range h.streams {
-		if s.missed > 0 {
-			select {
-			case s.events <- Event{Type: "missed", Time: e.Time, Data: map[string]uint64{"events": s.missed}}:
-				s.missed = 0
-			default:
-			}
-		}
-		select {
-		case s.events <- e:
-		default:
-			s.missed++
-		}
-	}
-}
-
-// Subscribe joins; cancel leaves, and closes the channel. cancel may be called
-// twice.
-func (h *Hub) Subscribe() (events <-chan Event, cancel func()) {
-	s := &stream{events: make(chan Event, streamBuffer)}
-	h.mu.Lock()
-	if h.streams == nil {
-		h.streams = map[*stream]struct{}{}
-	}
-	h.streams[s] = struct{}{}
-	h.mu.Unlock()
-	h.listening.Add(1)
-	return s.events, sync.OnceFunc(func() {
-		h.listening.Add(-1)
-		h.mu.Lock()
-		delete(h.streams, s)
-		close(s.events)
-		h.mu.Unlock()
-	})
-}
-
 // filter is what a stream lets through.
 type filter struct {
-	types               []string
-	path, user, verdict string
+	types         []string
+	path, verdict string
+	users         []string // digests; nil: everybody
 }
 
 func (f *filter) match(e Event) bool {
-	if len(f.types) > 0 && !slices.Contains(f.types, e.Type) && e.Type != "missed" {
+	if len(f.types) > 0 && !slices.Contains(f.types, e.Type) {
 		return false
 	}
-	q, ok := e.Data.(RequestEvent)
+	q, ok := e.Data.(proxy.RequestEvent)
 	if !ok {
 		return true
 	}
 	return strings.HasPrefix(q.Path, f.path) &&
-		(f.user == "" || q.User == f.user) &&
-		(f.verdict == "" || q.Verdict == f.verdict)
+		(f.verdict == "" || q.Verdict == f.verdict) &&
+		(f.users == nil || slices.Contains(f.users, q.User))
 }
 
-// events answers GET /v1/events?type=&path=&user=&verdict= with server-sent
+// filter reads ?type=&path=&user=&verdict=; user is a uid, for which events
+// carry a digest.
+func (a *API) filter(r *http.Request) (*filter, error) {
+	q, err := parseParams(r, []string{"path", "user", "verdict"}, "type")
+	if err != nil {
+		return nil, err
+	}
+	f := &filter{types: q.Values["type"], path: q.Get("path"), verdict: q.Get("verdict")}
+	for _, t := range f.types {
+		if !slices.Contains(eventTypes, t) {
+			return nil, badField("type", "must be one of "+strings.Join(eventTypes, ", "))
+		}
+	}
+	if f.verdict != "" && !slices.Contains(verdicts, f.verdict) {
+		return nil, badField("verdict", "must be one of "+strings.Join(verdicts, ", "))
+	}
+	if user := q.Get("user"); user != "" {
+		if a.UserDigests == nil {
+			return nil, absent("sessions: it cannot filter by user")
+		}
+		if f.users, err = a.UserDigests(r.Context(), user); err != nil {
+			return nil, err
+		}
+		f.users = orEmpty(f.users)
+	}
+	return f, nil
+}
+
+// events answers GET /v1/events with what [API.filter] lets through, as server-sent
 // events (WHATWG HTML §9.2) until the client, the dashboard's session or the
 // edge ends.
 func (a *API) events(w http.ResponseWriter, r *http.Request, by caller) error {
 	if a.Subscribe == nil {
 		return absent("events")
 	}
-	q, err := parseParams(r, []string{"path", "user", "verdict"}, "type")
+	f, err := a.filter(r)
 	if err != nil {
 		return err
-	}
-	f := filter{types: q.Values["type"], path: q.Get("path"), user: q.Get("user"), verdict: q.Get("verdict")}
-	for _, t := range f.types {
-		if !slices.Contains(eventTypes, t) {
-			return badField("type", "must be one of "+strings.Join(eventTypes, ", "))
-		}
 	}
 	if a.streams.Add(1) > maxStreams {
 		a.streams.Add(-1)
@@ -216,20 +154,34 @@ func (s *sse) event(e Event) {
 		}
 		s.second, s.sent, s.dropped = now, 0, 0
 	}
-	if e.Type == EventRequest {
+	if e.Type == proxy.EventRequest {
 		if s.sent++; s.sent > streamBurst {
 			s.dropped++
 			return
 		}
 	}
-	data, err := json.Marshal(struct {
-		Time time.Time `json:"time"`
-		Data any       `json:"data"`
-	}{e.Time.UTC(), e.Data})
+	data, err := line(e)
 	if err != nil {
 		return // an event that JSON cannot say is no reason to end the stream
 	}
-	s.write("event: " + e.Type + "\ndata: " + string(data) + "\n\n")
+	s.write("event: " + e.Type + "\ndata: " + data + "\n\n")
+}
+
+// line is Data with the time in front: {"time":…,members of Data}, or
+// {"time":…,"data":…} where Data is no object.
+func line(e Event) (string, error) {
+	data, err := json.Marshal(e.Data)
+	if err != nil {
+		return "", err
+	}
+	head := `{"time":"` + e.Time.UTC().Format(time.RFC3339Nano) + `"`
+	switch {
+	case string(data) == "{}":
+		return head + "}", nil
+	case data[0] == '{':
+		return head + "," + string(data[1:]), nil
+	}
+	return head + `,"data":` + string(data) + "}", nil
 }
 
 func (s *sse) write(text string) {

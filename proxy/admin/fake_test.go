@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"umbral/proxy"
 	"umbral/proxy/store"
 )
 
@@ -28,7 +29,7 @@ type fake struct {
 	checks   []Check
 	drains   bool
 	purgeErr error
-	hub      Hub
+	hub      proxy.Events
 }
 
 func newFake() *fake { return &fake{now: time.Unix(1_800_000_000, 0).UTC()} }
@@ -73,7 +74,7 @@ func (f *fake) options() Options {
 		Edges:     func(context.Context) ([]Edge, error) { return []Edge{{ID: "edge-1", Self: true}}, nil },
 		Reload:    func(context.Context) []Fault { return f.faults },
 		Sessions:  f,
-		Subscribe: f.hub.Subscribe,
+		Subscribe: f.subscribe,
 		JWKS:      func() any { return map[string]any{"keys": []any{}} },
 		Ready:     func(context.Context) []Check { return f.checks },
 		Draining:  func() bool { return f.drains },
@@ -136,4 +137,30 @@ func signedInCookie(t *testing.T, h http.Handler) string {
 	}
 	value, _, _ := strings.Cut(w.Header().Get("Set-Cookie"), ";")
 	return "Cookie: " + value
+}
+
+// subscribe hands the proxy's events on, as the wiring does.
+func (f *fake) subscribe() (<-chan Event, func()) {
+	out, done := make(chan Event), make(chan struct{})
+	sub, err := f.hub.Subscribe(0)
+	if err != nil {
+		close(out)
+		return out, func() {}
+	}
+	go func() {
+		defer sub.Close()
+		for {
+			select {
+			case e := <-sub.C:
+				select {
+				case out <- Event{Type: e.Kind, Time: e.At, Data: e.Data}:
+				case <-done:
+					return
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return out, sync.OnceFunc(func() { close(done) })
 }

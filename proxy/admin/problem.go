@@ -60,7 +60,9 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, store.ErrUnavailable):
-		return &Problem{Status: http.StatusServiceUnavailable, Detail: "Redis cannot be reached; nothing was changed for certain, ask again", Setting: "REDIS_URL", retry: 2 * time.Second}
+		return &Problem{Status: http.StatusServiceUnavailable, Detail: "Redis cannot be reached; ask again", Setting: "REDIS_URL", retry: 2 * time.Second}
+	case errors.Is(err, store.ErrSelector):
+		return &Problem{Status: http.StatusBadRequest, Detail: "the purge is too large for one record of the log"}
 	case errors.Is(err, ErrNotFound):
 		return &Problem{Status: http.StatusNotFound, Detail: "there is none of that name"}
 	case errors.Is(err, ErrUnsupported):

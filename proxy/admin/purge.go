@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -23,9 +24,8 @@ const (
 
 // Holdings is this edge's memory tier as purging sees it.
 type Holdings interface {
-	// Count says how many stored responses the selectors match. It is asked
-	// before a dry run's answer, and after a purge: what this purge has just
-	// killed, and nobody has looked up since, counts.
+	// Count says how many stored responses the selectors match that no purge
+	// has killed already. It is asked before the purge.
 	Count(selectors []store.Selector) int
 	// PublicURLs lists up to limit distinct URLs ([store.Entry.URL]) of the
 	// public ones among them, most used first. It is asked before the purge.
@@ -132,9 +132,9 @@ func ownAddress(r *http.Request) bool {
 	return err == nil && hostPort == port && (host == "localhost" || net.ParseIP(host) != nil)
 }
 
-// runPurge checks, purges, counts, records and refreshes, in this order.
+// runPurge checks, counts, purges, records and refreshes, in this order.
 func (a *API) runPurge(ctx context.Context, q PurgeRequest, by caller) (PurgeReceipt, error) {
-	if a.Purge == nil {
+	if a.Purge == nil && a.Ledger == nil {
 		return PurgeReceipt{}, absent("a purge log")
 	}
 	if d := time.Duration(q.Wait); d < 0 || d > maxWait {
@@ -145,8 +145,10 @@ func (a *API) runPurge(ctx context.Context, q PurgeRequest, by caller) (PurgeRec
 		return PurgeReceipt{}, err
 	}
 	out := PurgeReceipt{At: a.Now().UTC(), Selectors: shown, Edges: []EdgeAck{}, DryRun: q.DryRun}
+	if a.Holdings != nil {
+		out.Matched.Memory = a.Holdings.Count(selectors)
+	}
 	if q.DryRun {
-		out.Matched.Memory = a.count(selectors)
 		return out, nil
 	}
 	var again []string
@@ -155,8 +157,12 @@ func (a *API) runPurge(ctx context.Context, q PurgeRequest, by caller) (PurgeRec
 			return PurgeReceipt{}, err
 		}
 	}
-	receipt, err := a.Purge(ctx, selectors, time.Duration(q.Wait))
-	a.record(ctx, AuditEntry{ID: receipt.ID, Action: "purge", Selectors: shown, Complete: receipt.Complete}, by, err)
+	receipt, err := a.appendPurge(ctx, store.Purge{
+		Selectors: selectors, Wait: time.Duration(q.Wait), By: auditText(by, shown), From: by.from,
+	})
+	if a.Ledger == nil || err != nil {
+		a.record(ctx, AuditEntry{ID: receipt.ID, Action: "purge", Selectors: shown}, by, err)
+	}
 	if err != nil {
 		return PurgeReceipt{}, err
 	}
@@ -164,7 +170,6 @@ func (a *API) runPurge(ctx context.Context, q PurgeRequest, by caller) (PurgeRec
 	for _, e := range receipt.Edges {
 		out.Edges = append(out.Edges, EdgeAck{ID: e.Edge, Applied: e.Applied, MS: Millis(e.After)})
 	}
-	out.Matched.Memory = a.count(selectors)
 	if len(again) > 0 {
 		job, err := a.Warm.Start(WarmRequest{URLs: again})
 		if err != nil {
@@ -177,11 +182,20 @@ func (a *API) runPurge(ctx context.Context, q PurgeRequest, by caller) (PurgeRec
 	return out, nil
 }
 
-func (a *API) count(selectors []store.Selector) int {
-	if a.Holdings == nil {
-		return 0
+// appendPurge adds p to the purge log.
+func (a *API) appendPurge(ctx context.Context, p store.Purge) (r store.Receipt, err error) {
+	if a.Ledger != nil {
+		r, err = a.Ledger.Purge(ctx, p)
+	} else {
+		r, err = a.Purge(ctx, p.Selectors, p.Wait)
 	}
-	return a.Holdings.Count(selectors)
+	if errors.Is(err, store.ErrUnavailable) {
+		return r, &Problem{
+			Status: http.StatusServiceUnavailable, Setting: "REDIS_URL", retry: 2 * time.Second,
+			Detail: "Redis cannot be reached: the purge holds on this edge, and on the others once Redis is back",
+		}
+	}
+	return r, err
 }
 
 // toRefresh lists what to fetch again: the URLs named, and the public pages in

@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -140,6 +142,49 @@ func TestPurge_refresh_fetches_again(t *testing.T) {
 		t.Errorf("fetched %v", seen)
 	}
 	o.Warm.Close()
+}
+
+// ledger is a purge log with an audit that cuts By as the real one does.
+type ledger struct{ kept []store.Audited }
+
+func (l *ledger) Purge(_ context.Context, p store.Purge) (store.Receipt, error) {
+	r := store.Record{Position: store.Position{Epoch: 10, Number: uint64(len(l.kept) + 1)}, At: time.Unix(int64(len(l.kept)), 0), Edge: "edge-1", Selectors: p.Selectors}
+	l.kept = append(l.kept, store.Audited{Record: r, By: p.By[:min(len(p.By), 512)], From: p.From})
+	return store.Receipt{ID: r.Position.ID(), At: r.At, Complete: true}, nil
+}
+
+func (l *ledger) Audit(context.Context, int) ([]store.Audited, error) { return l.kept, nil }
+
+func TestPurges_of_the_ledger_name_who_and_whose(t *testing.T) {
+	l := &ledger{}
+	o := newFake().options()
+	o.Purge, o.Ledger = nil, l
+	h := New(o)
+	ask(h, "POST", "/v1/purge", `{"users":["42","ñ"],"sessions":["s1"],"tags":["a"],"soft":true}`, "User-Agent: umbral/1")
+	if got := l.kept[0].Selectors; len(got) != 6 || strings.Contains(fmt.Sprint(got), " 42 ") {
+		t.Errorf("%+v", got)
+	}
+	l.kept = append(l.kept, store.Audited{Record: store.Record{Position: store.Position{Epoch: 10, Number: 2}, At: time.Unix(9, 0), Selectors: []store.Selector{{User: "digest"}, {URL: "site.test/a"}}}})
+	ask(h, "POST", "/v1/purge", `{"users":["`+strings.Repeat("x", 600)+`"]}`)
+	ask(h, "DELETE", "/v1/sessions/s1", "")
+	var log struct{ Purges []AuditEntry }
+	if err := json.Unmarshal(ask(h, "GET", "/v1/purges?limit=4", "").Body.Bytes(), &log); err != nil || len(log.Purges) != 4 {
+		t.Fatal(log, err)
+	}
+	revoke, app, cut, first := log.Purges[0], log.Purges[1], log.Purges[2], log.Purges[3]
+	if revoke.Action != "revoke" || revoke.ID != "" {
+		t.Errorf("%+v", revoke)
+	}
+	if app.Who != "app" || app.ID != "a-2" || !reflect.DeepEqual(app.Selectors, []Selected{{URL: "site.test/a"}, {Session: "…"}}) {
+		t.Errorf("%+v", app)
+	}
+	if cut.Who != "token" || len(cut.Selectors) != 1 || !strings.HasPrefix(cut.Selectors[0].User, "xxx") {
+		t.Errorf("%+v", cut)
+	}
+	if first.Who != "token" || first.Agent != "umbral/1" || first.From != "192.0.2.1:1234" || first.Edge != "edge-1" ||
+		!reflect.DeepEqual(first.Selectors, []Selected{{Tag: "a", Soft: true}, {User: "42", Soft: true}, {User: "ñ", Soft: true}, {Session: "s1", Soft: true}}) {
+		t.Errorf("%+v", first)
+	}
 }
 
 func TestPURGE(t *testing.T) {

@@ -106,7 +106,7 @@ func (a *API) revoke(w http.ResponseWriter, r *http.Request, by caller, target T
 		}
 	}
 	done, err := a.Sessions.Revoke(r.Context(), target)
-	a.record(r.Context(), AuditEntry{Action: "revoke", Selectors: []Selected{shown}, Complete: done.Complete}, by, err)
+	a.record(r.Context(), AuditEntry{Action: "revoke", Selectors: []Selected{shown}}, by, err)
 	if err != nil {
 		return err
 	}

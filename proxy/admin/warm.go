@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dunglas/httpsfv"
 	"go.uber.org/zap"
 )
 
@@ -309,25 +308,6 @@ func (m *Warmer) count(job *WarmJob, t warmTarget, got fetched) {
 		}
 		job.Errors = append(job.Errors, e)
 	}
-}
-
-// cacheWord says in a word what the edge's member of Cache-Status, the last
-// one (RFC 9211 §2), says of storing.
-func cacheWord(fields []string) string {
-	list, err := httpsfv.UnmarshalList(fields)
-	if err != nil || len(list) == 0 {
-		return "not stored"
-	}
-	item, ok := list[len(list)-1].(httpsfv.Item)
-	if !ok {
-		return "not stored"
-	}
-	for _, word := range []string{"hit", "stored"} {
-		if v, ok := item.Params.Get(word); ok && v == true {
-			return word
-		}
-	}
-	return "not stored"
 }
 
 // warm answers POST /v1/warm with 202 and where to look.
