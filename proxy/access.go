@@ -163,7 +163,7 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 func (l *line) event() RequestEvent {
 	x := l.x
 	ev := RequestEvent{
-		ID: x.ID, Method: x.R.Method, Host: x.R.Host, Path: x.R.RequestURI, Status: l.code, Bytes: l.bytes,
+		ID: x.ID, Method: x.R.Method, Host: x.R.Host, Path: x.Ask.Path, Status: l.code, Bytes: l.bytes,
 		MS: milliseconds(l.took), Verdict: l.verdict.String(), Tier: tierName(x.Tier), Route: l.route,
 		Session: short(x.Ask.Identity.Session), User: x.Ask.Identity.User,
 	}

@@ -193,7 +193,7 @@ redis.call('PEXPIRE', k, ARGV[4])
 return 1`)
 )
 
-func (t *Terminator) recordKey(i id) string  { return t.prefix + "s:" + i.String() }
+func (t *Terminator) recordKey(i id) string   { return t.prefix + "s:" + i.String() }
 func (t *Terminator) userKey(u string) string { return t.prefix + "u:" + u }
 func (t *Terminator) marksKey() string        { return t.prefix + "nb:marks" }
 func (t *Terminator) anonKey() string         { return t.prefix + "anon" }

@@ -26,7 +26,7 @@ func (e *edge) newAdmin() *admin.API {
 	e.register()
 	return admin.New(admin.Options{
 		Token: e.set.AdminToken.Reveal(), Edge: e.store.Log().Edge(), Version: buildInfo().Version, Log: e.log.Named("admin"),
-		Purge:     e.store.Log().Append,
+		Ledger:    e.store.Log(),
 		Holdings:  e.store,
 		NormalURL: e.normalURL,
 		UserDigests: func(ctx context.Context, uid string) ([]string, error) {

@@ -142,6 +142,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 	e.warmer = admin.NewWarmer(admin.WarmOptions{Handler: e.proxy, Site: site(set), Concurrency: e.file.Warm.Concurrency, Log: log.Named("warm")})
 	e.api = e.newAdmin()
 	e.operators = &http.Server{Handler: e.api, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, ErrorLog: zap.NewStdLog(zap.NewNop())}
+	e.operators.RegisterOnShutdown(e.api.Close)
 	return e, nil
 }
 
@@ -178,6 +179,7 @@ func (e *edge) stop() {
 	if err := e.visitors.Shutdown(ctx); err != nil {
 		_ = e.visitors.Close()
 	}
+	e.api.Close()
 	_ = e.operators.Close()
 	e.background.Wait()
 	e.release()

@@ -96,7 +96,11 @@ func newLogs(set *config.Settings) (log *zap.Logger, access zapcore.Core, flush 
 		return log, nil, func() { _ = log.Sync() }
 	}
 	sink := proxy.NewLogSink(zapcore.Lock(os.Stdout))
-	return log, zapcore.NewCore(encoder(form), sink, zapcore.InfoLevel), func() {
+	access = proxy.NewAccessCore(sink)
+	if set.LogFormat == "console" {
+		access = zapcore.NewCore(encoder(form), sink, zapcore.InfoLevel)
+	}
+	return log, access, func() {
 		_ = sink.Stop()
 		_ = log.Sync()
 	}
