@@ -134,7 +134,7 @@ func (r *record) finish(t *Terminator) {
 // hash is the record as the arguments of HSET.
 func (r *record) hash() []any {
 	v := strconv.FormatUint(r.version, 10)
-	out := []any{fieldVersion, v, fieldMeta, prefixed(r.version, r.sealMeta()), fieldInfo, r.sealInfo()}
+	out := []any{fieldVersion, v, fieldMeta, prefixed(r.version, r.sealMeta()), fieldInfo, prefixed(r.version, r.sealInfo())}
 	for i := range r.jar {
 		f, b := r.sealCookie(&r.jar[i])
 		out = append(out, f, prefixed(max(r.jar[i].version, 1), b))

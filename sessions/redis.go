@@ -43,7 +43,7 @@ for i = 4, #ARGV, 3 do
   local cur = redis.call('HGET', k, f)
   local ok = 1
   if cur then
-    if tonumber(string.match(cur, '^%d+')) > base then ok = 0 end
+    if tonumber(string.match(cur, '^%d+') or 0) > base then ok = 0 end
   else
     local floor = redis.call('HGET', k, 'f')
     if floor and tonumber(floor) > base then ok = 0 end
@@ -52,7 +52,7 @@ for i = 4, #ARGV, 3 do
   if ok == 1 then
     if op == 'f' then
       if cur then
-        local was = tonumber(string.match(cur, '^%d+'))
+        local was = tonumber(string.match(cur, '^%d+') or 0)
         local floor = tonumber(redis.call('HGET', k, 'f') or '0')
         redis.call('HDEL', k, f)
         if was > floor then redis.call('HSET', k, 'f', was) end

@@ -1,0 +1,135 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// visitor is a resolved visitor who sends these Cookie lines.
+func visitor(t testing.TB, term *Terminator, lines ...string) *Visitor {
+	t.Helper()
+	req, _ := http.NewRequest("GET", "http://app.test/", nil)
+	req.Header["Cookie"] = lines
+	v := term.Visit(t.Context(), req)
+	if err := v.Resolve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestRedisGone(t *testing.T) {
+	for name, how := range map[string]struct{ out, back func(*server) }{
+		"killed": {func(s *server) { s.stop() }, func(s *server) { s.start() }},
+		"paused": {
+			func(s *server) { _ = s.cmd.Process.Signal(syscall.SIGSTOP) },
+			func(s *server) { _ = s.cmd.Process.Signal(syscall.SIGCONT) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startRedis(t)
+			e := newEdge(t, s, &app{}, nil).started(t)
+			warm, cold, sealed := signedIn(t, e, "1"), signedIn(t, e, "2"), e.browser(t)
+			sealed.do("GET", "/form")
+			eventually(t, time.Second, "cached", func() bool {
+				warm.do("GET", "/")
+				return e.term.Stats().Cached > 1
+			})
+			e.term.local.drop(mustID(t, cold.id()))
+			how.out(s)
+			began := time.Now()
+			a := cold.send("GET", "/")
+			if a.StatusCode != 503 || a.Header.Get("Retry-After") == "" || len(a.set) != 0 {
+				t.Errorf("without a local record: %d %v", a.StatusCode, a.set)
+			}
+			if d := time.Since(began); d > 3*redisTimeout {
+				t.Errorf("it took %v", d)
+			}
+			if a := warm.send("GET", "/"); a.StatusCode != 200 || a.anonymous() {
+				t.Errorf("with a local record: %d %s", a.StatusCode, a.body)
+			}
+			if a := warm.send("GET", "/?set=x=1"); a.StatusCode != 503 || len(a.set) != 0 {
+				t.Errorf("a change that cannot be written: %d %v", a.StatusCode, a.set)
+			}
+			if a := warm.send("POST", "/login"); a.StatusCode != 503 || len(a.set) != 0 {
+				t.Errorf("a sign-in that cannot be written: %d %v", a.StatusCode, a.set)
+			}
+			if a := sealed.send("POST", "/login"); a.StatusCode != 503 || len(a.set) != 0 {
+				t.Errorf("a first sign-in that cannot be written: %d %v", a.StatusCode, a.set)
+			}
+			if a := sealed.send("GET", "/"); a.StatusCode != 200 || a.value("cookie") == "" {
+				t.Errorf("sealed: %d %s", a.StatusCode, a.body)
+			}
+			if a := sealed.do("GET", "/form"); a.StatusCode != 200 || len(a.set) != 1 {
+				t.Errorf("a form for somebody anonymous: %d %v", a.StatusCode, a.set)
+			}
+			eventually(t, 3*time.Second, "loss of the pushes noticed", func() bool { return !e.term.Stats().Tracking })
+			eventually(t, 3*time.Second, "nobody waits any more", func() bool {
+				began := time.Now()
+				cold.send("GET", "/")
+				return time.Since(began) < redisTimeout/4
+			})
+			e.clock.advance(6 * time.Second)
+			if a := warm.send("GET", "/"); a.StatusCode != 503 || len(a.set) != 0 {
+				t.Errorf("after offline_grace: %d %v", a.StatusCode, a.set)
+			}
+			how.back(s)
+			eventually(t, 5*time.Second, "Redis found again", func() bool { return e.term.Stats().Tracking })
+			a = cold.send("GET", "/")
+			if name == "paused" && (a.StatusCode != 200 || a.anonymous()) {
+				t.Errorf("the same cookie afterwards: %d %s", a.StatusCode, a.body)
+			}
+			if name == "killed" && (a.StatusCode != 200 || !a.anonymous()) { // this one keeps nothing
+				t.Errorf("afterwards: %d %s", a.StatusCode, a.body)
+			}
+			signedIn(t, e, "3")
+		})
+	}
+}
+
+func mustID(t testing.TB, s string) id {
+	t.Helper()
+	i, ok := parseID(s)
+	if !ok {
+		t.Fatalf("%q is no id", s)
+	}
+	return i
+}
+
+func TestRedisThatAnswersErrors(t *testing.T) {
+	s := startRedis(t)
+	e := newEdge(t, s, &app{}, nil)
+	b := signedIn(t, e, "1")
+	ctx := context.Background()
+	s.client.ConfigSet(ctx, "maxmemory", "1")
+	s.client.ConfigSet(ctx, "maxmemory-policy", "noeviction")
+	if a := b.send("GET", "/"); a.StatusCode != 200 || a.anonymous() {
+		t.Errorf("full: %d %s", a.StatusCode, a.body)
+	}
+	if a := b.send("POST", "/login"); a.StatusCode != 503 || len(a.set) != 0 {
+		t.Errorf("a sign-in while Redis is full: %d %v", a.StatusCode, a.set)
+	}
+	s.client.ConfigSet(ctx, "maxmemory", "0")
+	if a := b.send("GET", "/"); a.StatusCode != 200 || a.anonymous() {
+		t.Errorf("afterwards: %d %s", a.StatusCode, a.body)
+	}
+	key := "test:edge:s:" + b.id()
+	for what, break_ := range map[string]func(){
+		"a list":             func() { s.client.Del(ctx, key); s.client.RPush(ctx, key, "x") },
+		"no meta data":       func() { s.client.Del(ctx, key); s.client.HSet(ctx, key, "v", "1") },
+		"nonsense":           func() { s.client.Del(ctx, key); s.client.HSet(ctx, key, "v", "1", "m", "1:zz", "c", "", "cx", "y") },
+		"no version":         func() { s.client.Del(ctx, key); s.client.HSet(ctx, key, "m", "1:zz") },
+		"a broken tombstone": func() { s.client.Del(ctx, key); s.client.Set(ctx, key, "m123", 0) },
+	} {
+		break_()
+		if a := b.send("GET", "/?set=a=1"); a.StatusCode != 200 || a.value("auth") != "anonymous" {
+			t.Errorf("%s: %d %s", what, a.StatusCode, a.body)
+		}
+	}
+	if !errors.Is(e.term.unavailable(errDown), ErrUnavailable) {
+		t.Error("unavailable")
+	}
+}
