@@ -70,11 +70,15 @@ func (d *decoder) pattern(r *Route, mux *http.ServeMux, lines map[string]int, me
 	case slash && strings.Contains(host, ":"):
 		d.fault(where, "host %s never matches: write it without a port", quoted(host))
 	}
-	if err := register(mux, r.Match); err != "" {
+	registered := r.Match
+	if slash { // hosts have no case
+		registered = strings.TrimSuffix(r.Match, rest) + strings.ToLower(host) + rest[len(host):]
+	}
+	if err := register(mux, registered); err != "" {
 		d.fault(where, "%s", conflict(r.Match, err, lines))
 		return
 	}
-	lines[r.Match] = where.Line
+	lines[registered] = where.Line
 }
 
 // register gives the panic's text where the mux refuses a pattern.
