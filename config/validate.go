@@ -314,6 +314,10 @@ func (d *decoder) test(t *Test) {
 			d.wrong(other, "%v", err)
 		}
 	}
+	if reason := t.Expect.Reason; reason != nil && *reason != cachepolicy.None.String() &&
+		!slices.ContainsFunc(cachepolicy.Reasons(), func(r cachepolicy.Reason) bool { return r.String() == *reason }) {
+		d.wrong(reason, "reason is %s: no answer ever has it", quoted(*reason))
+	}
 	if where, ok := d.named(&t.Expect); ok && reflect.ValueOf(t.Expect).IsZero() {
 		d.fault(where, "expect names nothing to look at")
 	}
