@@ -97,6 +97,9 @@ func (r *report) answers(ctx context.Context, i *instance) bool {
 		if major, _, _ := strings.Cut(n.info["redis_version"], "."); len(major) == 1 && major < "6" {
 			r.bad(check, n.name+"version "+n.info["redis_version"]+" has no client-side caching (RESP3)", "use Redis 7 or later")
 		}
+		if _, ok := i.client.(*redis.ClusterClient); !ok && n.info["cluster_enabled"] == "1" {
+			r.bad(check, "this is a node of a cluster, and holds a part of the keys only", "set REDIS_MODE=cluster")
+		}
 		if n.info["role"] == "slave" {
 			r.bad(check, n.name+"this is a replica, which refuses writes", "name the primary in REDIS_URL, or use REDIS_MODE=sentinel")
 		}

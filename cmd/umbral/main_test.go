@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,13 +42,18 @@ func TestScripts(t *testing.T) {
 }
 
 func scriptRedis(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	port := fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
-	ts.Check(l.Close())
+	port := freePort(ts)
 	dir := ts.MkAbs("redis-" + args[0])
 	ts.Check(os.MkdirAll(dir, 0o700))
-	server := exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, args[1:]...)...)
+	options := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir}, args[1:]...)
+	if slices.Contains(args, "--sentinel") { // has no data, but writes its configuration
+		own := filepath.Join(dir, "sentinel.conf")
+		ts.Check(os.WriteFile(own, nil, 0o600))
+		options = append([]string{own}, options...)
+	} else {
+		options = append(options, "--save", "")
+	}
+	server := exec.Command("redis-server", options...)
 	out, err := server.StdoutPipe()
 	ts.Check(err)
 	ts.Check(server.Start())
@@ -58,12 +64,27 @@ func scriptRedis(ts *testscript.TestScript, _ bool, args []string) {
 	scan := bufio.NewScanner(out)
 	ready := false
 	for !ready && scan.Scan() {
-		ready = strings.Contains(scan.Text(), "Ready to accept connections")
+		ready = strings.Contains(scan.Text(), "Ready to accept connections") || strings.Contains(scan.Text(), "Sentinel ID is")
 	}
 	if !ready {
 		ts.Fatalf("redis-server ended before it was ready")
 	}
 	ts.Setenv(args[0], port)
+}
+
+// freePort finds a port whose cluster bus, 10000 above, is one as well.
+func freePort(ts *testscript.TestScript) string {
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		port := l.Addr().(*net.TCPAddr).Port
+		ts.Check(l.Close())
+		if port < 55_000 {
+			return fmt.Sprint(port)
+		}
+	}
+	ts.Fatalf("no free port below 55000")
+	return ""
 }
 
 func scriptApp(ts *testscript.TestScript, _ bool, args []string) {
