@@ -74,27 +74,27 @@ func (p *Policy) SearchKey(r *Request, noVarySearch string) Key {
 // [Index.Vary], or for the VaryFields of a response, under a primary key.
 func (p *Policy) VariantKey(primary Key, r *Request, fields []string) Key {
 	var buf [512]byte
+	var scratch [256]byte
 	b := append(append(buf[:0], variantKind...), primary[:]...)
 	for _, field := range fields {
-		name := field
-		if len(name) > len(languageField) && name[:len(languageField)+1] == languageField+";" {
-			name = languageField
-		}
-		value, present := p.fieldValue(r, field)
-		b = appendPresence(appendPart(b, name), value, present)
+		b = appendPart(b, fieldName(field))
+		value, present := p.appendValue(scratch[:0], r, field)
+		b = appendPresence(b, value, present)
 	}
 	return sha256.Sum256(b)
 }
 
-func appendPresence(b []byte, value string, present bool) []byte {
+func appendPresence[S string | []byte](b []byte, value S, present bool) []byte {
 	if !present {
 		return append(b, 0)
 	}
-	return appendPart(append(b, 1), value)
+	b = binary.AppendUvarint(append(b, 1), uint64(len(value)))
+	return append(b, value...)
 }
 
 // appendTarget appends all of the primary key but the query.
 func (p *Policy) appendTarget(b []byte, r *Request) []byte {
+	var scratch [256]byte
 	b = appendPart(b, r.Scheme)
 	b = appendPart(b, r.Host)
 	b = appendPart(b, r.Path)
@@ -104,7 +104,7 @@ func (p *Policy) appendTarget(b []byte, r *Request) []byte {
 		if lines == nil {
 			lines = r.Header[http.CanonicalHeaderKey(name)]
 		}
-		b = appendPresence(b, normalise(name, lines), len(lines) > 0)
+		b = appendPresence(b, appendNormal(scratch[:0], name, lines), len(lines) > 0)
 	}
 	for i := range p.Rule.VaryCookies {
 		if i < len(r.VaryCookies) && r.VaryCookies[i] != "\x00" {

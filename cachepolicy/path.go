@@ -28,10 +28,8 @@ func PathAmbiguous(escapedPath string) bool {
 			if !ok || v == '/' || v == '?' || v == '#' {
 				return true
 			}
-			if v == '%' {
-				if _, again := hexPair(escapedPath, i+3); again {
-					return true
-				}
+			if v == '%' && escapeFollows(escapedPath, i+3) {
+				return true
 			}
 			c = v
 			i += 2
@@ -50,6 +48,26 @@ func PathAmbiguous(escapedPath string) bool {
 		return true
 	}
 	return high && !utf8.ValidString(unescape(escapedPath))
+}
+
+// escapeFollows reports whether two hex digits stand at i, themselves escaped
+// or not: behind an escaped "%" they make an escape of the next decoding.
+func escapeFollows(s string, i int) bool {
+	for range 2 {
+		if i >= len(s) {
+			return false
+		}
+		c := s[i]
+		if c == '%' {
+			c, _ = hexPair(s, i+1)
+			i += 2
+		}
+		if _, ok := hexDigit(c); !ok {
+			return false
+		}
+		i++
+	}
+	return true
 }
 
 func hexPair(s string, i int) (byte, bool) {

@@ -86,7 +86,7 @@ func (p *Policy) verdict(r *Request, c Candidate, ask *requestDirectives, now ti
 	}
 	switch {
 	case l.MustRevalidate:
-	case age < l.Fresh+l.StaleWhileRevalidate && !ask.maxAge.set && !ask.minFresh.set:
+	case l.StaleWhileRevalidate > 0 && age < l.Fresh+l.StaleWhileRevalidate && !ask.maxAge.set && !ask.minFresh.set:
 		d.Verdict, d.Refresh = ServeStale, true
 		return d
 	case ask.staleEnough(-d.TTL) && !c.SoftPurged:

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -113,12 +114,8 @@ func storablePart(r *Request, resp *Response) (*Part, Reason) {
 }
 
 func knownCoding(lines []string) bool {
-	for _, coding := range weighted(lines, true) {
-		if coding != "chunked" && coding != "identity" {
-			return false
-		}
-	}
-	return true
+	coding := join(lines)
+	return coding == "" || strings.EqualFold(coding, "chunked") || strings.EqualFold(coding, "identity")
 }
 
 // conditional reports whether the request carries a precondition.

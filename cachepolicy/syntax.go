@@ -4,14 +4,15 @@ import "strings"
 
 // The lexical rules that the parsers of this package share (RFC 9110 §5.6).
 
-// isTokenByte: tchar of RFC 9110 §5.6.2.
-func isTokenByte(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
+// tchar holds the characters of a token (RFC 9110 §5.6.2).
+var tchar = func() (set [256]bool) {
+	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
+		set[c] = true
 	}
-	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
-}
+	return set
+}()
+
+func isTokenByte(c byte) bool { return tchar[c] }
 
 // isToken: token = 1*tchar.
 func isToken(s string) bool {

@@ -1,0 +1,289 @@
+package cachepolicy
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+func TestSetValidators(t *testing.T) {
+	p := mustPolicy(t, pureRule)
+	for _, row := range []struct {
+		name, stored string
+		tags         []string
+		want         string
+	}{
+		{"9111 §4.3.1 entity-tag", `ETag: "a"`, nil, `If-None-Match: "a"`},
+		{"9111 §4.3.1 weak entity-tag", `ETag: W/"a"`, nil, `If-None-Match: W/"a"`},
+		{"9111 §4.3.1 Last-Modified", "Last-Modified: " + at(-5), nil, "If-Modified-Since: " + at(-5)},
+		{"9111 §4.3.1 both", "ETag: \"a\"\nLast-Modified: " + at(-5), nil, "If-None-Match: \"a\"\nIf-Modified-Since: " + at(-5)},
+		{"9111 §4.3.1 every variant", `ETag: "a"`, []string{`"b"`, `"a"`, `W/"c"`}, `If-None-Match: "a", "b", W/"c"`},
+		{"9110 §8.8.2 Last-Modified is no date", "ETag: \"a\"\nLast-Modified: 5", nil, `If-None-Match: "a"`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := store(t, p, get(t, ""), answer(t, 200, "Cache-Control: max-age=60\n"+row.stored))
+			h := header(t, "If-Match: x\nIf-Range: x\nIf-None-Match: x\nIf-Modified-Since: x\nIf-Unmodified-Since: x\nFoo: 1")
+			p.SetValidators(h, s, &Index{ETags: row.tags})
+			want := header(t, row.want+"\nFoo: 1")
+			for name := range want {
+				if h.Get(name) != want.Get(name) {
+					t.Errorf("%s: %q, want %q", name, h.Get(name), want.Get(name))
+				}
+			}
+			if len(h) != len(want) {
+				t.Errorf("%v, want %v", h, want)
+			}
+		})
+	}
+	h := http.Header{}
+	if p.SetValidators(h, nil, nil); len(h) != 0 {
+		t.Errorf("nothing stored: %v", h)
+	}
+	if p.SetValidators(h, nil, &Index{ETags: []string{`"b"`}}); h.Get("If-None-Match") != `"b"` {
+		t.Errorf("9111 §4.3.1 no variant selected, others known: %v", h)
+	}
+}
+
+func TestFreshenSelects(t *testing.T) {
+	p := mustPolicy(t, pureRule)
+	for _, row := range []struct {
+		name, stored, notModified, asked string
+		want                             bool
+	}{
+		{"9111 §4.3.4 the same strong tag", `ETag: "a"`, `ETag: "a"`, "", true},
+		{"9111 §4.3.4 another strong tag", `ETag: "a"`, `ETag: "b"`, `"a"`, false},
+		{"9111 §4.3.4 a strong tag for a weak one", `ETag: W/"a"`, `ETag: "a"`, `W/"a"`, false},
+		{"9111 §4.3.4 the same weak tag", `ETag: W/"a"`, `ETag: W/"a"`, "", true},
+		{"9111 §4.3.4 a weak tag for a strong one", `ETag: "a"`, `ETag: W/"a"`, "", true},
+		{"9111 §4.3.4 another weak tag", `ETag: W/"a"`, `ETag: W/"b"`, `W/"a"`, false},
+		{"9111 §4.3.4 strong tag, nothing stored with one", "Last-Modified: " + at(-5), `ETag: "a"`, "", false},
+		{"9111 §4.3.4 the same Last-Modified", "Last-Modified: " + at(-5), "Last-Modified: " + at(-5), "", true},
+		{"9111 §4.3.4 another Last-Modified", "Last-Modified: " + at(-5), "Last-Modified: " + at(-4), "", false},
+		{"9111 §4.3.4 strong tag beats Last-Modified", "ETag: \"a\"\nLast-Modified: " + at(-5), "ETag: \"a\"\nLast-Modified: " + at(-4), "", true},
+		{"9111 §4.3.4 no validator, only this one asked for", `ETag: "a"`, "", `"a"`, true},
+		{"9111 §4.3.4 no validator, several asked for", `ETag: "a"`, "", `"a", "b"`, false},
+		{"9111 §4.3.4 no validator, it is not known what was asked", `ETag: "a"`, "", "", false},
+		{"9111 §4.3.4 no validator, asked by date alone", "Last-Modified: " + at(-5), "", "", true},
+		{"9111 §4.3.4 Last-Modified agrees, tag left out", "ETag: \"a\"\nLast-Modified: " + at(-5), "Last-Modified: " + at(-5), `"a"`, true},
+		{"9111 §4.3.4 Last-Modified disagrees, tag left out", "ETag: \"a\"\nLast-Modified: " + at(-5), "Last-Modified: " + at(-4), `"a"`, false},
+		{"9111 §4.3.4 a tag that is none", `ETag: "a"`, `ETag: "a" "b"`, `"a"`, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := store(t, p, get(t, ""), answer(t, 200, "Cache-Control: max-age=60\n"+row.stored))
+			nm := answer(t, 304, row.notModified)
+			nm.IfNoneMatch = row.asked
+			if _, got := p.Freshen(get(t, ""), s, nm); got != row.want {
+				t.Errorf("selected: %v", got)
+			}
+		})
+	}
+	s := store(t, p, get(t, ""), withTag(answer(t, 200, "Cache-Control: max-age=60")))
+	if _, ok := p.Freshen(get(t, ""), s, withTag(answer(t, 200, ""))); ok {
+		t.Error("a 200 freshens nothing")
+	}
+}
+
+func TestFreshen(t *testing.T) {
+	p := mustPolicy(t, pureRule)
+	r := get(t, "Foo: 1")
+	s := store(t, p, r, answer(t, 200, `Cache-Control: max-age=60
+		ETag: "a"
+		Vary: Foo
+		Cache-Tag: x
+		Content-Type: text/html
+		Content-Length: 5
+		Content-Encoding: gzip
+		X-Old: 1
+		X-Both: 1
+		X-Both: 2`))
+	nm := answer(t, 304, `Cache-Control: max-age=600, stale-if-error=60
+		ETag: "a"
+		Age: 7
+		Content-Type: text/plain
+		Content-Length: 999
+		Content-Encoding: br
+		Content-Range: bytes 0-1/2
+		Connection: X-Hop
+		X-Hop: 1
+		Set-Cookie2: a=b
+		X-Edge-Session-User: 1
+		X-New: 1
+		X-Both: 3`)
+	nm.ResponseTime = t0.Add(90 * time.Second)
+	nm.RequestTime = nm.ResponseTime
+	out, ok := p.Freshen(r, s, nm)
+	if !ok || out.Unkept != None {
+		t.Fatalf("%v, unkept: %v", ok, out.Unkept)
+	}
+	for name, want := range map[string]string{
+		"Cache-Control": "max-age=600, stale-if-error=60", "Content-Type": "text/plain", "Content-Length": "5", "Content-Encoding": "gzip",
+		"X-Old": "1", "X-New": "1", "X-Both": "3", "X-Hop": "", "Connection": "", "Content-Range": "", "Set-Cookie2": "", "Age": "",
+		"X-Edge-Session-User": "", "Date": at(90),
+	} {
+		if got := out.Header.Get(name); got != want {
+			t.Errorf("9111 §3.2: %s: %q, want %q", name, got, want)
+		}
+	}
+	if len(out.Header["X-Both"]) != 1 {
+		t.Error("9111 §3.2: all lines of a field are replaced")
+	}
+	if out.Lifetime.Fresh != 600*time.Second || out.Lifetime.StaleIfError != time.Minute || out.InitialAge != 7*time.Second {
+		t.Errorf("9111 §4.3.4: %+v, initial age %v", out.Lifetime, out.InitialAge)
+	}
+	if len(out.Tags) != 1 || out.Tags[0] != "x" || !p.Matches(r, out) || out.ETag != `"a"` {
+		t.Errorf("lost: tags %q, vary %q, tag %q", out.Tags, out.VaryFields, out.ETag)
+	}
+	if s.Header.Get("Content-Type") != "text/html" || s.Header.Get("X-New") != "" {
+		t.Error("the stored response was changed")
+	}
+	if d := p.Reuse(r, Candidate{Stored: out}, t0.Add(100*time.Second)); d.Verdict != Serve || d.Age != 17*time.Second {
+		t.Errorf("reuse after a validation: %+v", d)
+	}
+
+	t.Run("a 304 that forbids storing", func(t *testing.T) {
+		for fields, want := range map[string]Reason{
+			"Cache-Control: no-store": ResponseNoStore, "Cache-Control: private": ResponsePrivate, "Vary: *": VaryStar, "Set-Cookie: a=b": SetsCookie,
+		} {
+			nm := withTag(answer(t, 304, fields))
+			out, ok := p.Freshen(r, s, nm)
+			if !ok || out.Unkept != want || out.Keep(t0) != 0 || out.Header.Get("Set-Cookie") != "" {
+				t.Errorf("%q: %v, unkept because of %v, want %v", fields, ok, out.Unkept, want)
+			}
+			if d := p.Reuse(r, Candidate{Stored: out}, t0); d.Verdict != Forward {
+				t.Errorf("%q: reused", fields)
+			}
+		}
+	})
+	t.Run("a 304 without Cache-Control keeps the stored lifetime", func(t *testing.T) {
+		out, _ := p.Freshen(r, s, withTag(answer(t, 304, "")))
+		if out.Lifetime != s.Lifetime {
+			t.Errorf("%+v", out.Lifetime)
+		}
+	})
+	t.Run("the edge's own entity-tag", func(t *testing.T) {
+		s := store(t, p, r, answer(t, 200, "Cache-Control: max-age=60\nLast-Modified: "+at(-5)))
+		s.Header["Etag"] = []string{`"made"`}
+		out, ok := p.Freshen(r, s, answer(t, 304, ""))
+		if !ok || out.ETag != "" || out.Tag() != `"made"` {
+			t.Errorf("%v: app's %q, visitors' %q", ok, out.ETag, out.Tag())
+		}
+		h := http.Header{}
+		if p.SetValidators(h, out, nil); h.Get("If-None-Match") != "" {
+			t.Error("the app is asked about a tag it does not know")
+		}
+	})
+}
+
+func TestFreshenByHead(t *testing.T) {
+	p := mustPolicy(t, pureRule)
+	const stored = "Cache-Control: max-age=60\nETag: \"a\"\nContent-Length: 5\nX-Old: 1"
+	for _, row := range []struct {
+		name, stored, head string
+		status             int
+		want, fresh        bool
+	}{
+		{"9111 §4.3.5 all agree", stored, "ETag: \"a\"\nContent-Length: 5\nCache-Control: max-age=600", 200, true, true},
+		{"9111 §4.3.5 nothing disagrees", stored, "Cache-Control: max-age=600", 200, true, true},
+		{"9111 §4.3.5 another tag", stored, "ETag: \"b\"\nCache-Control: max-age=600", 200, false, false},
+		{"9111 §4.3.5 another length", stored, "ETag: \"a\"\nContent-Length: 6", 200, false, false},
+		{"9111 §4.3.5 another Last-Modified", stored + "\nLast-Modified: " + at(-5), "Last-Modified: " + at(-4), 200, false, false},
+		{"9111 §4.3.5 the same Last-Modified", stored + "\nLast-Modified: " + at(-5), "Cache-Control: max-age=600\nLast-Modified: " + at(-5), 200, true, true},
+		{"9111 §4.3.5 a tag where there was none", "Cache-Control: max-age=60", "ETag: \"b\"", 200, false, false},
+		{"9111 §4.3.5 gone", stored, "", 410, false, false},
+		{"9111 §4.3.5 not found", stored, "", 404, false, false},
+		{"9111 §4.3.5 moved", stored, "Location: /b", 302, false, false},
+		{"9111 §4.3.5 an error says nothing", stored, "", 503, true, false},
+		{"9111 §4.3.5 an authentication says nothing", stored, "", 401, true, false},
+		{"9111 §4.3.5 no-store now", stored, "ETag: \"a\"\nCache-Control: no-store", 200, false, false},
+		{"9111 §3.5 consent withdrawn", stored + "\nCache-Control: public", "ETag: \"a\"\nCache-Control: max-age=60", 200, false, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := store(t, p, get(t, ""), answer(t, 200, row.stored))
+			out, ok := p.FreshenByHead(s, answer(t, row.status, row.head))
+			if ok != row.want {
+				t.Fatalf("got %v", ok)
+			}
+			if ok && (out.Lifetime.Fresh == 600*time.Second) != row.fresh {
+				t.Errorf("lifetime %v", out.Lifetime.Fresh)
+			}
+			if ok && out.Header.Get("X-Old") != "1" {
+				t.Error("a stored field is lost")
+			}
+		})
+	}
+}
+
+func TestPrecondition(t *testing.T) {
+	p := mustPolicy(t, pureRule)
+	const both = "ETag: \"a\"\nLast-Modified: "
+	for _, row := range []struct {
+		name, stored, request string
+		status, want          int
+	}{
+		{"none", `ETag: "a"`, "", 200, 0},
+		{"9110 §13.1.2 same", `ETag: "a"`, `If-None-Match: "a"`, 200, 304},
+		{"9110 §13.1.2 another", `ETag: "a"`, `If-None-Match: "b"`, 200, 0},
+		{"9110 §13.1.2 first of a list", `ETag: "a"`, `If-None-Match: "a", "b"`, 200, 304},
+		{"9110 §13.1.2 last of a list", `ETag: "a"`, `If-None-Match: "b" , "a"`, 200, 304},
+		{"9110 §13.1.2 list without spaces", `ETag: "a"`, `If-None-Match: "b",W/"c","a"`, 200, 304},
+		{"9110 §13.1.2 empty members", `ETag: "a"`, `If-None-Match: ,, "a"`, 200, 304},
+		{"9110 §13.1.2 over lines", `ETag: "a"`, "If-None-Match: \"b\"\nIf-None-Match: \"a\"", 200, 304},
+		{"9110 §13.1.2 comma in a tag", `ETag: "a,b"`, `If-None-Match: "a,b"`, 200, 304},
+		{"9110 §13.1.2 comma in a tag is not a list", `ETag: "a"`, `If-None-Match: "b,"a"`, 200, 0},
+		{"9110 §13.1.2 star", `ETag: "a"`, "If-None-Match: *", 200, 304},
+		{"9110 §13.1.2 star without a tag", "", "If-None-Match: *", 200, 304},
+		{"9110 §13.1.2 star among others", `ETag: "a"`, `If-None-Match: "b", *`, 200, 0},
+		{"9110 §8.8.3.2 weak, stored strong", `ETag: "a"`, `If-None-Match: W/"a"`, 200, 304},
+		{"9110 §8.8.3.2 strong, stored weak", `ETag: W/"a"`, `If-None-Match: "a"`, 200, 304},
+		{"9110 §8.8.3.2 weak, both", `ETag: W/"a"`, `If-None-Match: W/"a"`, 200, 304},
+		{"9110 §8.8.3 w/ in lower case is no tag", `ETag: "a"`, `If-None-Match: w/"a"`, 200, 0},
+		{"9110 §8.8.3 no quotes for quotes", `ETag: "a"`, `If-None-Match: a`, 200, 0},
+		{"9110 §8.8.3 quotes for no quotes", `ETag: a`, `If-None-Match: "a"`, 200, 0},
+		{"9110 §8.8.3 no quotes on either side", `ETag: a`, `If-None-Match: a`, 200, 304},
+		{"9110 §8.8.3 case", `ETag: "a"`, `If-None-Match: "A"`, 200, 0},
+		{"9110 §8.8.3 empty tag", `ETag: ""`, `If-None-Match: ""`, 200, 304},
+		{"9110 §8.8.3 unterminated", `ETag: "a"`, `If-None-Match: "a`, 200, 0},
+		{"9110 §13.1.2 nothing stored", "", `If-None-Match: "a"`, 200, 0},
+		{"9110 §13.1.3 same", both + at(-5), "If-Modified-Since: " + at(-5), 200, 304},
+		{"9110 §13.1.3 later", both + at(-5), "If-Modified-Since: " + at(-4), 200, 304},
+		{"9110 §13.1.3 earlier", both + at(-5), "If-Modified-Since: " + at(-6), 200, 0},
+		{"9110 §13.1.3 no date", both + at(-5), "If-Modified-Since: yesterday", 200, 0},
+		{"9110 §13.1.3 two dates", both + at(-5), "If-Modified-Since: " + at(-4) + "\nIf-Modified-Since: " + at(-4), 200, 0},
+		{"9110 §13.1.3 another form", "Last-Modified: " + at(-5), "If-Modified-Since: Sunday, 01-Mar-26 12:00:00 GMT", 200, 304},
+		{"9111 §4.3.2 by Date", "Date: " + at(-5), "If-Modified-Since: " + at(-5), 200, 304},
+		{"9111 §4.3.2 by Date, earlier", "Date: " + at(-5), "If-Modified-Since: " + at(-6), 200, 0},
+		{"9111 §4.3.2 by arrival", "", "If-Modified-Since: " + at(0), 200, 304},
+		{"9110 §13.2.2 If-None-Match first, matches", both + at(-5), "If-None-Match: \"a\"\nIf-Modified-Since: " + at(-6), 200, 304},
+		{"9110 §13.2.2 If-None-Match first, does not", both + at(-5), "If-None-Match: \"b\"\nIf-Modified-Since: " + at(-5), 200, 0},
+		{"9110 §13.1.3 ignored with If-None-Match, malformed", both + at(-5), "If-None-Match: \nIf-Modified-Since: " + at(-5), 200, 0},
+		{"9110 §13.1.1 same", `ETag: "a"`, `If-Match: "a"`, 200, 0},
+		{"9110 §13.1.1 another", `ETag: "a"`, `If-Match: "b"`, 200, 412},
+		{"9110 §13.1.1 list", `ETag: "a"`, `If-Match: "b", "a"`, 200, 0},
+		{"9110 §13.1.1 star", `ETag: "a"`, `If-Match: *`, 200, 0},
+		{"9110 §13.1.1 weak", `ETag: W/"a"`, `If-Match: W/"a"`, 200, 412},
+		{"9110 §13.1.4 unmodified", both + at(-5), "If-Unmodified-Since: " + at(-5), 200, 0},
+		{"9110 §13.1.4 modified", both + at(-5), "If-Unmodified-Since: " + at(-6), 200, 412},
+		{"9110 §13.1.4 no date", both + at(-5), "If-Unmodified-Since: x", 200, 0},
+		{"9110 §13.1.4 ignored with If-Match", both + at(-5), "If-Match: \"a\"\nIf-Unmodified-Since: " + at(-6), 200, 0},
+		{"9110 §13.2.2 If-Match before If-None-Match", `ETag: "a"`, "If-Match: \"b\"\nIf-None-Match: \"a\"", 200, 412},
+		{"9110 §13.2.2 If-Match holds, then If-None-Match", `ETag: "a"`, "If-Match: \"a\"\nIf-None-Match: \"a\"", 200, 304},
+		{"9110 §13.2.1 ignored on 404", `ETag: "a"`, `If-None-Match: "a"`, 404, 0},
+		{"9110 §13.2.1 ignored on 301", `ETag: "a"`, `If-None-Match: *`, 301, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := store(t, p, get(t, ""), answer(t, row.status, "Cache-Control: max-age=60\n"+row.stored))
+			r := get(t, row.request)
+			if got := Precondition(r, s); got != row.want {
+				t.Errorf("GET: %d, want %d", got, row.want)
+			}
+			r.Method = "HEAD"
+			if got := Precondition(r, s); got != row.want {
+				t.Errorf("HEAD: %d, want %d", got, row.want)
+			}
+			r.Method = "POST"
+			if got := Precondition(r, s); got != 0 {
+				t.Errorf("POST: %d", got)
+			}
+		})
+	}
+}
