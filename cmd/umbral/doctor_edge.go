@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -79,7 +80,14 @@ func askApp(ctx context.Context, u *url.URL, scheme string) (*http.Response, err
 		Timeout:       5 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String()+"/", nil)
+	target := u.String() + "/"
+	if u.Scheme == "unix" {
+		target = "http://localhost/"
+		client.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", u.Path)
+		}}
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}

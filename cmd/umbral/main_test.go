@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -14,7 +15,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -27,12 +30,13 @@ func TestMain(m *testing.M) {
 //
 //	redis NAME [option…]   a redis-server of its own; NAME becomes its port
 //	app NAME [trusting]    an app that redirects http to https; NAME is its URL
+//	clusterup PORT…        waits until each of these nodes finds its cluster whole
 //	exitcode N command …   runs a command that must end with this exit code
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"redis": scriptRedis, "app": scriptApp, "exitcode": scriptExitCode,
+			"redis": scriptRedis, "app": scriptApp, "exitcode": scriptExitCode, "clusterup": scriptClusterUp,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REDIS_URL", "")
@@ -160,6 +164,7 @@ func TestReadLinesOfFiles(t *testing.T) {
 
 // scriptExitCode runs a command and wants this very exit code.
 //
+//	clusterup PORT…        waits until each of these nodes finds its cluster whole
 //	exitcode N command [args…]
 func scriptExitCode(ts *testscript.TestScript, _ bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
@@ -172,5 +177,24 @@ func scriptExitCode(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if fmt.Sprint(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+func scriptClusterUp(ts *testscript.TestScript, _ bool, ports []string) {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for _, port := range ports {
+		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port})
+		for tries := 0; ; tries++ {
+			info, err := client.ClusterInfo(context.Background()).Result()
+			if err == nil && strings.Contains(info, "cluster_state:ok") {
+				break
+			}
+			if tries > 2000 {
+				ts.Fatalf("the cluster does not come up: %s %v", info, err)
+			}
+			<-look.C
+		}
+		ts.Check(client.Close())
 	}
 }
