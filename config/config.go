@@ -125,7 +125,7 @@ type Expect struct {
 	Vary       *string           `yaml:"vary" jsonschema:"enum=public,enum=session,enum=user" doc:"Whose the page is."`
 	TTL        *TTL              `yaml:"ttl" doc:"How long the answer is fresh; 0s: it is not stored."`
 	Tags       []string          `yaml:"tags" doc:"All of its tags, in any order."`
-	Verdict    *string           `yaml:"verdict" jsonschema:"enum=hit,enum=stale,enum=revalidated,enum=miss,enum=bypass,enum=refused" doc:"What becomes of the same request when it is made again, in the words of the access log."`
+	Verdict    *string           `yaml:"verdict" jsonschema:"enum=hit,enum=stale,enum=revalidated,enum=miss,enum=bypass,enum=refused,enum=serve,enum=serve_stale,enum=validate,enum=forward,enum=gateway_timeout" doc:"What becomes of the same request when it is made again, in the words of the access log (hit, stale, revalidated, miss, bypass, refused) or of the decision (serve, serve_stale, validate, forward, gateway_timeout)."`
 	Reason     *string           `yaml:"reason" doc:"Why the verdict is not hit: the detail of Cache-Status."`
 	Stored     *bool             `yaml:"stored" doc:"Whether the answer is stored."`
 	KeyQuery   *string           `yaml:"key_query" doc:"The query as it stands in the key."`

@@ -24,7 +24,7 @@ type Cookie struct {
 
 // Lifetime says how long a session lives.
 type Lifetime struct {
-	Mode      string        `yaml:"mode" jsonschema:"enum=follow" doc:"follow: as long as the app's own session cookie, at most the absolute lifetime."`
+	Mode      string        `yaml:"mode" jsonschema:"enum=follow,enum=fixed" doc:"follow: as long as the app's own session cookie, at most the absolute lifetime; fixed: the absolute and idle lifetimes alone."`
 	Absolute  time.Duration `yaml:"absolute" doc:"The end, counted from sign-in, whatever happens."`
 	Idle      time.Duration `yaml:"idle" doc:"The end, counted from the last use; 0: none."`
 	Anonymous time.Duration `yaml:"anonymous" doc:"Life of a session in which nobody has signed in."`

@@ -15,7 +15,7 @@ type Settings struct {
 	// AdminToken is empty where none is set: admin then refuses all but
 	// /healthz and /readyz.
 	AdminToken Secret
-	// Upstreams are absolute http or https URLs without a path.
+	// Upstreams are http or https URLs without a path, or unix:///path.
 	Upstreams []*url.URL
 	// RedisURL may hold a password: print it by [RedactURL] only.
 	RedisURL  Secret

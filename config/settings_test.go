@@ -47,7 +47,7 @@ func TestSettingsDefaults(t *testing.T) {
 }
 
 func TestSettingsAreRead(t *testing.T) {
-	env := vars("LISTEN", "0.0.0.0:80", "UPSTREAM_URL", "http://web:8000, https://[::1]:8443/", "REDIS_URL", "redis://:pass@cache:6379/1",
+	env := vars("LISTEN", "0.0.0.0:80", "UPSTREAM_URL", "http://web:8000, https://[::1]:8443/,unix:///run/app.sock", "REDIS_URL", "redis://:pass@cache:6379/1",
 		"SESSIONS_REDIS_URL", "unix:///run/redis.sock", "EDGE_SECRETS", secretA+", "+secretB, "ADMIN_TOKEN", token24, "CACHE_TIMEOUT", "60",
 		"MEMORY_CACHE_BYTES", "0", "COOKIE_SECURE", "False", "TRUSTED_PROXIES", "10.1.2.3/8, ::1", "ACCESS_LOG", "off", "ROUTES_FILE", "")
 	flags := vars("LISTEN", ":9090", "CACHE_TIMEOUT", "2m")
@@ -56,7 +56,7 @@ func TestSettingsAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Listen != ":9090" || s.CacheTimeout != 2*time.Minute || s.MemoryCacheBytes != 0 || s.CookieSecure || s.AccessLog ||
-		fmt.Sprint(s.Upstreams) != "[http://web:8000 https://[::1]:8443]" || fmt.Sprint(s.TrustedProxies) != "[10.0.0.0/8 ::1/128]" ||
+		fmt.Sprint(s.Upstreams) != "[http://web:8000 https://[::1]:8443 unix:///run/app.sock]" || fmt.Sprint(s.TrustedProxies) != "[10.0.0.0/8 ::1/128]" ||
 		len(s.EdgeSecrets) != 2 || s.EdgeSecrets[1].Reveal() != secretB || s.AdminToken.Reveal() != token24 ||
 		s.SessionsRedisURL.Reveal() != "unix:///run/redis.sock" || s.RoutesFile != "routes.yaml" || s.Named("ROUTES_FILE") || !s.Named("LISTEN") {
 		t.Errorf("got %+v", s)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"regexp"
+	"sort"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -53,7 +55,7 @@ func parseTwo(data []byte) (first, second *yaml.Node, err error) {
 	return first, second, nil
 }
 
-var yamlError = regexp.MustCompile(`^yaml: (?:line \d+: )?`)
+var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // syntaxText is yaml.v3's error without the line, which is that of the block
 // around the fault, or of the line before it.
@@ -64,23 +66,22 @@ func syntaxText(err error) string {
 	return strings.ReplaceAll(yamlError.ReplaceAllString(err.Error(), ""), "\n", " ")
 }
 
-// maxSearch bounds the bytes that are parsed again to find a faulty line.
-const maxSearch = 1 << 20
-
-// lineOf finds where the syntax error is: on the first line from which on the
-// beginning of the file fails in the same way, however many lines follow.
+// lineOf finds where the syntax error is: on the first line with which the
+// beginning of the file fails in the same way. yaml.v3 itself knows where the
+// block around it begins, which is where the search does.
 func lineOf(data []byte, err error) Position {
-	want, cost := syntaxText(err), 0
-	ends := lineEnds(data)
-	line := len(ends)
-	for line > 1 && cost < maxSearch {
-		before := data[:ends[line-2]]
-		cost += len(before)
-		if _, _, err := parseTwo(before); err == nil || syntaxText(err) != want {
-			break
-		}
-		line--
+	want, ends := syntaxText(err), lineEnds(data)
+	fails := func(lines int) bool {
+		_, _, err := parseTwo(data[:ends[lines-1]])
+		return err != nil && syntaxText(err) == want
 	}
+	low := 1
+	if m := yamlError.FindStringSubmatch(err.Error()); m != nil {
+		if known, err := strconv.Atoi(m[1]); err == nil && known > 1 && known <= len(ends) && !fails(known-1) {
+			low = known
+		}
+	}
+	line := low + sort.Search(len(ends)-low, func(i int) bool { return fails(low + i) })
 	start := 0
 	if line > 1 {
 		start = ends[line-2]

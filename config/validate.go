@@ -15,6 +15,9 @@ import (
 	"umbral/cachepolicy"
 )
 
+// maxRoutes bounds what comparing each pattern with each other may cost.
+const maxRoutes = 5000
+
 // usualMethods are let in without being named.
 var usualMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
@@ -25,6 +28,10 @@ func (d *decoder) validate(doc *Document, o Options) {
 		if !isToken(method) || method != strings.ToUpper(method) || method == "CONNECT" || method == "TRACE" {
 			d.wrong(&doc.Methods[i], "method %s cannot be let in", quoted(method))
 		}
+	}
+	if len(doc.Routes) > maxRoutes {
+		d.fault(d.where[&doc.Routes[maxRoutes]], "route %d: a file lists at most %d", maxRoutes+1, maxRoutes)
+		doc.Routes = doc.Routes[:maxRoutes]
 	}
 	mux, lines := http.NewServeMux(), make(map[string]int)
 	for i := range doc.Routes {
@@ -313,6 +320,10 @@ func (d *decoder) test(t *Test) {
 		if _, err := parseTarget(*other); err != nil {
 			d.wrong(other, "%v", err)
 		}
+	}
+	if reason := t.Expect.Reason; reason != nil && *reason != cachepolicy.None.String() &&
+		!slices.ContainsFunc(cachepolicy.Reasons(), func(r cachepolicy.Reason) bool { return r.String() == *reason }) {
+		d.wrong(reason, "reason is %s: no answer ever has it", quoted(*reason))
 	}
 	if where, ok := d.named(&t.Expect); ok && reflect.ValueOf(t.Expect).IsZero() {
 		d.fault(where, "expect names nothing to look at")

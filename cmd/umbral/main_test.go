@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"umbral": main})
+}
+
+// TestScripts runs testdata/script/*.txtar through the real binary. Besides
+// testscript's own commands there are:
+//
+//	redis NAME [option…]   a redis-server of its own; NAME becomes its port
+//	app NAME [trusting]    an app that redirects http to https; NAME is its URL
+//	clusterup PORT…        waits until each of these nodes finds its cluster whole
+//	exitcode N command …   runs a command that must end with this exit code
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"redis": scriptRedis, "app": scriptApp, "exitcode": scriptExitCode, "clusterup": scriptClusterUp,
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("REDIS_URL", "")
+			return nil
+		},
+	})
+}
+
+func scriptRedis(ts *testscript.TestScript, _ bool, args []string) {
+	port := freePort(ts)
+	dir := ts.MkAbs("redis-" + args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	options := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir}, args[1:]...)
+	if slices.Contains(args, "--sentinel") { // has no data, but writes its configuration
+		own := filepath.Join(dir, "sentinel.conf")
+		ts.Check(os.WriteFile(own, nil, 0o600))
+		options = append([]string{own}, options...)
+	} else {
+		options = append(options, "--save", "")
+	}
+	server := exec.Command("redis-server", options...)
+	out, err := server.StdoutPipe()
+	ts.Check(err)
+	ts.Check(server.Start())
+	ts.Defer(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	scan := bufio.NewScanner(out)
+	ready := false
+	for !ready && scan.Scan() {
+		ready = strings.Contains(scan.Text(), "Ready to accept connections") || strings.Contains(scan.Text(), "Sentinel ID is")
+	}
+	if !ready {
+		ts.Fatalf("redis-server ended before it was ready")
+	}
+	ts.Setenv(args[0], port)
+}
+
+// freePort finds a port whose cluster bus, 10000 above, is one as well.
+func freePort(ts *testscript.TestScript) string {
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		port := l.Addr().(*net.TCPAddr).Port
+		ts.Check(l.Close())
+		if port < 55_000 {
+			return fmt.Sprint(port)
+		}
+	}
+	ts.Fatalf("no free port below 55000")
+	return ""
+}
+
+func scriptApp(ts *testscript.TestScript, _ bool, args []string) {
+	trusting := len(args) > 1
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if trusting && r.Header.Get("X-Forwarded-Proto") == "https" {
+			return
+		}
+		http.Redirect(w, r, "https://"+r.Host+r.URL.Path, http.StatusMovedPermanently)
+	}))
+	ts.Defer(app.Close)
+	ts.Setenv(args[0], app.URL)
+}
+
+// TestEveryCommandHelps: each has an example, and its help is good.
+func TestEveryCommandHelps(t *testing.T) {
+	for _, cmd := range commands() {
+		var out, err bytes.Buffer
+		if code := run([]string{cmd.Name(), "--help"}, &out, &err); code != exitGood || err.Len() > 0 {
+			t.Errorf("%s --help: code %d, %s", cmd.Name(), code, &err)
+		}
+		if !strings.Contains(out.String(), "Examples:\n  umbral "+cmd.Name()) && cmd.Name() != "secret" {
+			t.Errorf("%s has no example:\n%s", cmd.Name(), &out)
+		}
+	}
+}
+
+// TestUsageIsOneSentence: wrong usage is code 2, one line, on stderr alone.
+func TestUsageIsOneSentence(t *testing.T) {
+	t.Setenv("ADMIN_LISTEN", "127.0.0.1:1")
+	for line, want := range map[string]string{
+		"chekc":                          `there is no command "chekc": did you mean check?`,
+		"frobnicate":                     `there is no command "frobnicate": 'umbral --help' lists all`,
+		"check --nope":                   "unknown flag: --nope",
+		"check a b":                      "accepts at most 1 arg(s), received 2",
+		"explain":                        "accepts 1 arg(s), received 0",
+		"explain http://a --header x":    `--header "x" is not 'Name: value'`,
+		"purge":                          "name what to purge: --url, --prefix, --tag, --user, --session or --all",
+		"purge --all --wait soon":        `invalid argument "soon" for "--wait" flag: time: invalid duration "soon"`,
+		"warm":                           "name one of --sitemap and --urls",
+		"sessions revoke":                "name one of --user, --session and --all",
+		"sessions revoke --all --user 1": "name one of --user, --session and --all",
+		"sessions lst":                   `unknown command "lst" for "umbral sessions"`,
+		"stats --admin ftp://x":          "--admin is not a URL such as http://127.0.0.1:8081",
+		"stats --admin-token short":      "ADMIN_TOKEN has 5 characters: at least 24 are needed, and 'umbral secret' makes some",
+		"tail --path [":                  `--path "[" is not a glob`,
+		"top --every 0s":                 "--every and --times are above zero",
+	} {
+		var out, stderr bytes.Buffer
+		if code := run(strings.Fields(line), &out, &stderr); code != exitUsage {
+			t.Errorf("%s: code %d", line, code)
+		}
+		if got := stderr.String(); got != "umbral: "+want+"\n" || out.Len() > 0 {
+			t.Errorf("%s: got %q, want %q", line, got, want)
+		}
+	}
+}
+
+func TestNoCommandShowsHelp(t *testing.T) {
+	var out, stderr bytes.Buffer
+	if code := run(nil, &out, &stderr); code != exitUsage || out.Len() > 0 || !strings.Contains(stderr.String(), "Available Commands") {
+		t.Errorf("code %d, %s", code, &stderr)
+	}
+}
+
+func TestReadLinesOfFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none")
+	var out, stderr bytes.Buffer
+	if code := run([]string{"warm", "--urls", path}, &out, &stderr); code != exitNo || stderr.String() != fmt.Sprintf("umbral: --urls: file %q: no such file or directory\n", path) {
+		t.Errorf("code %d, %s", code, &stderr)
+	}
+}
+
+// scriptExitCode runs a command and wants this very exit code.
+//
+//	clusterup PORT…        waits until each of these nodes finds its cluster whole
+//	exitcode N command [args…]
+func scriptExitCode(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+func scriptClusterUp(ts *testscript.TestScript, _ bool, ports []string) {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for _, port := range ports {
+		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port})
+		for tries := 0; ; tries++ {
+			info, err := client.ClusterInfo(context.Background()).Result()
+			if err == nil && strings.Contains(info, "cluster_state:ok") {
+				break
+			}
+			if tries > 2000 {
+				ts.Fatalf("the cluster does not come up: %s %v", info, err)
+			}
+			<-look.C
+		}
+		ts.Check(client.Close())
+	}
+}

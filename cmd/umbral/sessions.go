@@ -1,0 +1,159 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// session is one member of GET /v1/sessions.
+type session struct {
+	ID       string     `json:"id"`
+	User     string     `json:"user"`
+	Auth     string     `json:"auth"`
+	Created  time.Time  `json:"created"`
+	LastSeen *time.Time `json:"last_seen"`
+	Expires  *time.Time `json:"expires"`
+	Cookies  []string   `json:"cookies"`
+}
+
+func newSessionsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sessions",
+		Short: "List or revoke sessions",
+		Example: `  umbral sessions list --user 42
+  umbral sessions revoke --user 42`,
+		Args: cobra.NoArgs,
+		RunE: needsSubcommand,
+	}
+	cmd.AddCommand(newSessionsListCommand(), newSessionsRevokeCommand())
+	return cmd
+}
+
+func newSessionsListCommand() *cobra.Command {
+	var user string
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List sessions, all or a user's",
+		Example: "  umbral sessions list --user 42",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := newAdminClient(cmd)
+			if err != nil {
+				return err
+			}
+			query := url.Values{}
+			if user != "" {
+				query.Set("user", user)
+			}
+			if limit > 0 {
+				query.Set("limit", fmt.Sprint(limit))
+			}
+			var list struct {
+				Sessions []session `json:"sessions"`
+			}
+			path := strings.TrimSuffix("/v1/sessions?"+query.Encode(), "?")
+			data, err := client.call(cmd.Context(), "GET", path, nil, &list)
+			if err != nil {
+				return err
+			}
+			if asJSON(cmd) {
+				_, err = cmd.OutOrStdout().Write(data)
+				return err
+			}
+			return printSessions(cmd.OutOrStdout(), list.Sessions)
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "only this user's, as the app names the user")
+	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many (default: the edge's)")
+	addAPIFlags(cmd)
+	return cmd
+}
+
+func printSessions(w io.Writer, list []session) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(w, "no session")
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "SESSION\tUSER\tCREATED\tLAST SEEN\tEXPIRES\tCOOKIES")
+	for _, s := range list {
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", printable(s.ID), printable(cmp.Or(s.User, "–")),
+			moment(&s.Created), moment(s.LastSeen), moment(s.Expires), printable(strings.Join(s.Cookies, " ")))
+	}
+	return t.Flush()
+}
+
+func moment(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return "–"
+	}
+	return t.Local().Format(time.DateTime)
+}
+
+func newSessionsRevokeCommand() *cobra.Command {
+	var user, id string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "revoke",
+		Short: "Sign out a session, a user everywhere, or everybody",
+		Example: `  umbral sessions revoke --user 42
+  umbral sessions revoke --session k3J9…
+  umbral sessions revoke --all`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var path string
+			switch {
+			case id != "" && user == "" && !all:
+				path = "/v1/sessions/" + url.PathEscape(id)
+			case user != "" && id == "" && !all:
+				path = "/v1/users/" + url.PathEscape(user) + "/sessions"
+			case all && id == "" && user == "":
+				path = "/v1/sessions"
+			default:
+				return usagef("name one of --user, --session and --all")
+			}
+			client, err := newAdminClient(cmd)
+			if err != nil {
+				return err
+			}
+			return revoke(cmd, client, path)
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "every session of this user, as the app names the user")
+	cmd.Flags().StringVar(&id, "session", "", "this session, as 'sessions list' names it")
+	cmd.Flags().BoolVar(&all, "all", false, "every session of everybody")
+	addAPIFlags(cmd)
+	return cmd
+}
+
+func revoke(cmd *cobra.Command, client *adminClient, path string) error {
+	var done struct {
+		Revoked  int       `json:"revoked"`
+		Complete bool      `json:"complete"`
+		Edges    []edgeAck `json:"edges"`
+	}
+	data, err := client.call(cmd.Context(), "DELETE", path, nil, &done)
+	if err != nil {
+		return err
+	}
+	if asJSON(cmd) {
+		_, err = cmd.OutOrStdout().Write(data)
+	} else {
+		var b strings.Builder
+		fmt.Fprintf(&b, "%s revoked\n", count(done.Revoked, "session"))
+		printAcks(&b, done.Edges)
+		_, err = io.WriteString(cmd.OutOrStdout(), b.String())
+	}
+	if err == nil && !done.Complete {
+		return fmt.Errorf("not every edge has acknowledged yet: those that have not will have within a second of being reachable")
+	}
+	return err
+}
