@@ -88,7 +88,9 @@ func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &adminClient{base: base, token: s.AdminToken.Reveal()}, nil
+	// A redirect would be another server's; the token does not follow it.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &adminClient{base: base, token: s.AdminToken.Reveal(), http: http.Client{CheckRedirect: stay}}, nil
 }
 
 // callTimeout is the longest that a call which is no stream may take.

@@ -2,95 +2,146 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
-// receipt is the answer to a purge.
+// purgeRequest is the body of POST /v1/purge.
+type purgeRequest struct {
+	URLs     []string `json:"urls,omitempty"`
+	Prefixes []string `json:"prefixes,omitempty"`
+	Tags     []string `json:"tags,omitempty"`
+	Users    []string `json:"users,omitempty"`
+	Sessions []string `json:"sessions,omitempty"`
+	All      bool     `json:"all,omitempty"`
+	Soft     bool     `json:"soft,omitempty"`
+	DryRun   bool     `json:"dry_run,omitempty"`
+	Refresh  bool     `json:"refresh,omitempty"`
+	Wait     string   `json:"wait,omitempty"`
+}
+
+// empty reports whether nothing is selected.
+func (p *purgeRequest) empty() bool {
+	return !p.All && len(p.URLs)+len(p.Prefixes)+len(p.Tags)+len(p.Users)+len(p.Sessions) == 0
+}
+
+// receipt is what the edge answers.
 type receipt struct {
-	ID    string
-	Edges []struct {
-		ID      string
-		Applied bool
-		MS      float64
-	}
-	Complete bool
-	Matched  struct{ Memory int }
-	DryRun   bool `json:"dry_run"`
-	Refresh  string
+	ID        string    `json:"id"`
+	At        time.Time `json:"at"`
+	Selectors []struct {
+		URL, Prefix, Tag, User, Session string
+		All                             bool
+	} `json:"selectors"`
+	Edges    []edgeAck `json:"edges"`
+	Complete bool      `json:"complete"`
+	Matched  struct {
+		Memory int `json:"memory"`
+	} `json:"matched"`
+}
+
+// edgeAck says that an edge has applied a purge, and how soon.
+type edgeAck struct {
+	ID      string  `json:"id"`
+	Applied bool    `json:"applied"`
+	MS      float64 `json:"ms"`
 }
 
 func newPurgeCommand() *cobra.Command {
-	var urls, prefixes, tags, users, sessions []string
-	var all, soft, dry, refresh bool
+	var p purgeRequest
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "purge",
-		Short: "Make stored pages unreachable on every edge, and print the receipt",
-		Long: `Purges by URL (with all its variants), prefix, tag, user or session, or all. The exit
-code is 1 where --wait ended before every live edge had applied it.`,
-		Example: "  umbral purge --tag certificado:7 --wait 2s\n  umbral purge --prefix /certificados/ --soft",
-		Args:    cobra.NoArgs,
+		Short: "Make stored pages go, on every edge, and print the receipt",
+		Long: `Purges what the flags select; each may be given several times, and what any of
+them selects goes. With --wait the exit code is 1 if not every live edge has
+applied the purge by then.`,
+		Example: `  umbral purge --tag certificado:7 --wait 2s
+  umbral purge --prefix www.example.org/verificar/ --soft
+  umbral purge --url https://www.example.org/certificados/ --refresh
+  umbral purge --all --dry-run`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if len(urls)+len(prefixes)+len(tags)+len(users)+len(sessions) == 0 && !all {
-				return usagef("say what to purge: --url, --prefix, --tag, --user, --session or --all")
+			if p.empty() {
+				return usagef("name what to purge: --url, --prefix, --tag, --user, --session or --all")
 			}
-			c, err := newAdminClient(cmd)
-			if err != nil {
-				return err
+			if wait < 0 {
+				return usagef("--wait is negative")
 			}
-			var r receipt
-			text, err := c.call(cmd.Context(), "POST", "/v1/purge", map[string]any{
-				"urls": orEmpty(urls), "prefixes": orEmpty(prefixes), "tags": orEmpty(tags), "users": orEmpty(users),
-				"sessions": orEmpty(sessions), "all": all, "soft": soft, "dry_run": dry, "refresh": refresh, "wait": wait.String(),
-			}, &r)
-			if err != nil {
-				return err
+			if wait > 0 {
+				p.Wait = wait.String()
 			}
-			out := cmd.OutOrStdout()
-			switch {
-			case asJSON(cmd):
-				_, err = fmt.Fprintf(out, "%s\n", text)
-			case r.DryRun:
-				_, err = fmt.Fprintf(out, "would purge %s in this edge's memory\n", count(r.Matched.Memory, "page"))
-			default:
-				_, err = fmt.Fprintf(out, "purge %s: %s in this edge's memory\n", r.ID, count(r.Matched.Memory, "page"))
-				for _, e := range r.Edges {
-					state := "not yet"
-					if e.Applied {
-						state = fmt.Sprintf("%.1f ms", e.MS)
-					}
-					fmt.Fprintf(out, "  %s  %s\n", e.ID, state)
-				}
-				if r.Refresh != "" {
-					fmt.Fprintf(out, "  fetched again by warm job %s\n", r.Refresh)
-				}
-			}
-			if err == nil && !r.DryRun && wait > 0 && !r.Complete {
-				return fmt.Errorf("not every edge had applied the purge after %s", wait)
-			}
-			return err
+			return purge(cmd, p)
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&urls, "url", nil, "URL, or path on every host; may be repeated, like all selectors")
-	f.StringArrayVar(&prefixes, "prefix", nil, "beginning of URLs or paths")
-	f.StringArrayVar(&tags, "tag", nil, "tag")
-	f.StringArrayVar(&users, "user", nil, "pages of a user")
-	f.StringArrayVar(&sessions, "session", nil, "pages of a session")
-	f.BoolVar(&all, "all", false, "everything")
-	f.BoolVar(&soft, "soft", false, "turn stale instead of unreachable")
-	f.BoolVar(&dry, "dry-run", false, "only count")
-	f.BoolVar(&refresh, "refresh", false, "fetch again what was purged")
-	f.DurationVar(&wait, "wait", 2*time.Second, "how long to wait for every edge")
+	f.StringArrayVar(&p.URLs, "url", nil, "one page, all its variants")
+	f.StringArrayVar(&p.Prefixes, "prefix", nil, "all pages whose host and path begin so")
+	f.StringArrayVar(&p.Tags, "tag", nil, "all pages that carry the tag")
+	f.StringArrayVar(&p.Users, "user", nil, "a user's personal pages")
+	f.StringArrayVar(&p.Sessions, "session", nil, "a session's personal pages")
+	f.BoolVar(&p.All, "all", false, "everything")
+	f.BoolVar(&p.Soft, "soft", false, "make pages stale instead of dead")
+	f.BoolVar(&p.DryRun, "dry-run", false, "count what would go, and purge nothing")
+	f.BoolVar(&p.Refresh, "refresh", false, "fetch again what went")
+	f.DurationVar(&wait, "wait", 0, "how long to wait for every edge to have applied it, such as 2s")
 	addAPIFlags(cmd)
 	return cmd
 }
 
-func orEmpty(s []string) []string {
-	if s == nil {
-		return []string{}
+func purge(cmd *cobra.Command, p purgeRequest) error {
+	client, err := newAdminClient(cmd)
+	if err != nil {
+		return err
 	}
-	return s
+	var r receipt
+	data, err := client.call(cmd.Context(), "POST", "/v1/purge", p, &r)
+	if err != nil {
+		return err
+	}
+	if asJSON(cmd) {
+		_, err = cmd.OutOrStdout().Write(data)
+	} else {
+		err = printReceipt(cmd.OutOrStdout(), &p, &r)
+	}
+	if err != nil {
+		return err
+	}
+	if p.Wait != "" && !r.Complete && !p.DryRun {
+		return fmt.Errorf("not every edge had applied the purge after %s", p.Wait)
+	}
+	return nil
+}
+
+func printReceipt(w io.Writer, p *purgeRequest, r *receipt) error {
+	var b strings.Builder
+	if p.DryRun {
+		fmt.Fprintf(&b, "dry run: %s in this edge's memory would go; nothing was purged\n", count(r.Matched.Memory, "page"))
+		_, err := io.WriteString(w, b.String())
+		return err
+	}
+	fmt.Fprintf(&b, "purge %s at %s\n", r.ID, r.At.Local().Format(time.DateTime))
+	fmt.Fprintf(&b, "  matched: %s in this edge's memory\n", count(r.Matched.Memory, "page"))
+	printAcks(&b, r.Edges)
+	switch {
+	case r.Complete:
+		b.WriteString("  complete: every live edge has applied it\n")
+	case p.Wait == "":
+		b.WriteString("  on its way: --wait 2s waits for every edge\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func printAcks(b *strings.Builder, edges []edgeAck) {
+	for _, e := range edges {
+		state := "not yet"
+		if e.Applied {
+			state = fmt.Sprintf("applied after %.1f ms", e.MS)
+		}
+		fmt.Fprintf(b, "  edge %s: %s\n", e.ID, state)
+	}
 }
