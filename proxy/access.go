@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -162,8 +163,9 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 
 func (l *line) event() RequestEvent {
 	x := l.x
+	path, _, _ := strings.Cut(x.R.RequestURI, "?") // a query may hold a secret
 	ev := RequestEvent{
-		ID: x.ID, Method: x.R.Method, Host: x.R.Host, Path: x.Ask.Path, Status: l.code, Bytes: l.bytes,
+		ID: x.ID, Method: x.R.Method, Host: x.R.Host, Path: path, Status: l.code, Bytes: l.bytes,
 		MS: milliseconds(l.took), Verdict: l.verdict.String(), Tier: tierName(x.Tier), Route: l.route,
 		Session: short(x.Ask.Identity.Session), User: x.Ask.Identity.User,
 	}

@@ -44,6 +44,8 @@ type Exchange struct {
 	// plan is what fetch is to do with the request that goes up.
 	plan plan
 	rec  *Recorder
+	// inner: a fragment, which the page around it assembles.
+	inner bool
 	// cancel ends the request that went up, where the session may end first.
 	cancel context.CancelFunc
 }

@@ -430,7 +430,8 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 	c := newCapture(&cancelBody{ReadCloser: resp.Body, cancel: f.cancel}, f.route.Rule.MaxObject, r.Length)
 	f.status.Stored = true
 	f.status.TTL, f.status.HasTTL = stored.Lifetime.Fresh-stored.InitialAge, true
-	if streams := r.Length < 0 || r.Length > wholeFirst; streams && stored.Part == nil {
+	fragments := f.route.Rule.ESI && isHTML(resp.Header) // assembled once whole
+	if streams := r.Length < 0 || r.Length > wholeFirst; streams && stored.Part == nil && !fragments {
 		f.route.PresentLive(&f.ask, r)
 		resp.Body = c.reader()
 		f.give(answer{resp: resp})
@@ -512,6 +513,18 @@ func (f *fetch) refuse(reason cachepolicy.Reason, status int) {
 func (f *fetch) passOn(resp *http.Response, r *cachepolicy.Response) {
 	f.route.PresentLive(&f.ask, r)
 	resp.Body = &cancelBody{ReadCloser: resp.Body, cancel: f.cancel}
+	if f.route.Rule.ESI && isHTML(resp.Header) && r.Status == http.StatusOK {
+		// Nothing of it is kept, but its tags are no visitor's to see.
+		body, err := newCapture(resp.Body, f.route.Rule.MaxObject, r.Length).fill()
+		if err != nil {
+			f.give(answer{err: fmt.Errorf("%w: %w", ErrBadAnswer, err)})
+			return
+		}
+		f.give(answer{entry: &store.Entry{Body: body, Response: &cachepolicy.Stored{
+			Status: r.Status, Header: resp.Header, ResponseTime: r.ResponseTime, Scope: f.route.Rule.Scope,
+		}}})
+		return
+	}
 	f.give(answer{resp: resp})
 }
 

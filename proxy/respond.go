@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"umbral/cachepolicy"
+	"umbral/proxy/esi"
 	"umbral/proxy/store"
 )
 
@@ -24,6 +25,7 @@ type served struct {
 	plain  form
 	// encodable: the edge may serve it in other codings.
 	encodable bool
+	template  *esi.Template // nil where there are no fragments
 	forms     [numCodings]atomic.Pointer[form]
 }
 
@@ -54,9 +56,10 @@ func newServed(route *Route, e *store.Entry) *served {
 	if bodyAllowed(r.Status) {
 		s.plain.length = []string{strconv.Itoa(len(e.Body))}
 	}
+	s.template = templateOf(route, r, e.Body)
 	s.header.Del("Content-Length")
 	s.header.Del("Etag")
-	s.encodable = r.Scope == cachepolicy.Public && r.Status == http.StatusOK && r.Part == nil &&
+	s.encodable = s.template == nil && r.Scope == cachepolicy.Public && r.Status == http.StatusOK && r.Part == nil &&
 		s.header.Get("Content-Encoding") == "" && compressible(s.header, len(e.Body)) && !r.NoTransform()
 	if s.encodable {
 		s.header["Vary"] = addField(s.header["Vary"], "Accept-Encoding")
@@ -131,6 +134,10 @@ func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age 
 	}
 	h["Age"] = []string{strconv.FormatInt(int64(age/time.Second), 10)}
 	p.finish(h, x)
+	if s.template != nil && !x.inner {
+		p.assemble(w, x, s)
+		return
+	}
 	status := cachepolicy.Precondition(&x.Ask, &f.view)
 	if status == 0 && f != &s.plain {
 		// The browser may hold the same content in another coding.

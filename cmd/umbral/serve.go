@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -18,7 +19,7 @@ func newServeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "serve",
 		Short:   "Run the edge",
-		Example: "  UPSTREAM_URL=http://web:8000 REDIS_URL=redis://redis:6379/1 EDGE_SECRETS=$(umbral secret) umbral serve",
+		Example: "  umbral serve --upstream-url http://web:8000 --redis-url redis://redis:6379/1 --edge-secrets $(umbral secret)",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			set, err := loadSettings(c, config.ServeNeeds()...)
@@ -35,6 +36,7 @@ func newServeCommand() *cobra.Command {
 // serve runs the edge until a signal ends it; started, if not nil, is told
 // once it serves.
 func serve(ctx context.Context, set *config.Settings, started func(*edge)) error {
+	logging.Disable() // go-redis's own lines: the store says what matters, once
 	log, access, flush := newLogs(set)
 	defer flush()
 	e, err := newEdge(set, log, access)
