@@ -159,6 +159,7 @@ func (b *breaker) probe(p *part, key string) {
 		if kind := classify(err); kind == fine || kind == aboutKey {
 			break
 		}
+		refreshTopology(b.ctx, b.client)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -168,6 +169,14 @@ func (b *breaker) probe(p *part, key string) {
 		b.log.Info("redis answers again")
 	}
 	b.report()
+}
+
+// refreshTopology has a Cluster's client ask who serves what now: by itself it
+// goes on asking a dead master until a living node corrects it.
+func refreshTopology(ctx context.Context, client redis.UniversalClient) {
+	if c, ok := client.(*redis.ClusterClient); ok {
+		c.ReloadState(ctx)
+	}
 }
 
 // report tells the new state, if it is one. b.mu is held.

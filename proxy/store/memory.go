@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"math/bits"
 	"sync/atomic"
 	"time"
 
@@ -11,13 +12,19 @@ import (
 )
 
 // Overhead is what an entry costs in memory beside its own bytes (URL, header
-// and other strings, body): its structs, the header's map, and the cache's
-// node. It is an estimate on the safe side, counted against the bound.
-const Overhead = 600
+// and other strings, body) and its response: its struct and the cache's node.
+// It is measured, and counted against the bound.
+const Overhead = 340
 
-// perField is what a header field costs beside its strings, beyond those that
-// Overhead covers.
-const perField = 48
+// What a response costs beside its strings: its struct, and its header's map,
+// whose first eight fields come together.
+const (
+	storedOverhead = 288
+	smallMap       = 400
+	largeMap       = 100
+	mapSlot        = 41
+	perString      = 20 // string header and rounding
+)
 
 // memory is the tier in this process: bounded by bytes, W-TinyLFU, each entry
 // for its own time. Personal pages have a cache of their own and at most a
@@ -88,18 +95,25 @@ func weight(e *Entry) int {
 	if s == nil {
 		return n
 	}
+	n += storedOverhead + mapWeight(len(s.Header))
 	for name, values := range s.Header {
-		n += perField + len(name)
-		for _, v := range values {
-			n += len(v)
-		}
+		n += len(name) + stringsWeight(values)
 	}
 	return n + stringsWeight(s.Tags) + stringsWeight(s.VaryFields) + stringsWeight(s.VaryValues) +
 		len(s.NoVarySearch) + len(s.ETag)
 }
 
+// mapWeight is what a map of n fields costs: a power of two of slots, at most
+// seven eighths of them in use.
+func mapWeight(n int) int {
+	if n <= 8 {
+		return smallMap
+	}
+	return largeMap + mapSlot<<bits.Len(uint(n*8/7))
+}
+
 func stringsWeight(list []string) int {
-	n := 16 * len(list)
+	n := perString * len(list)
 	for _, s := range list {
 		n += len(s)
 	}

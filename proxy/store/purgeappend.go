@@ -118,7 +118,7 @@ func (l *Log) append(ctx context.Context, selectors string, p *Purge) (a appende
 	if p.Wait > 0 {
 		waited = "1"
 	}
-	args := []any{epoch, epochWord, word, selectors, l.edge, audit, waited, l.bound, newWord()}
+	args := []any{epoch, epochWord, word, selectors, l.edge, audit, waited, l.bound, newWord(), l.newsChannel}
 	err = l.breaker.write(ctx, l.stream, func(ctx context.Context) error {
 		reply, err := l.evalAndWait(ctx, args)
 		if err != nil {

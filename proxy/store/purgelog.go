@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +17,7 @@ import (
 )
 
 // beatEvery is an edge's pulse: how soon at the latest it notices that the
-// stream is gone or has been rolled back.
+// stream is gone or has been rolled back. With a short lag limit it is faster.
 const beatEvery = 500 * time.Millisecond
 
 // Pages of the stream, and how old a record must be to be forgotten.
@@ -29,8 +29,11 @@ const (
 )
 
 // Log is the purge log as one edge follows it: a copy in memory of what the
-// live records say, brought up to date by the stream itself (XREAD BLOCK) and
-// checked against it by a heartbeat. It implements [PurgeLog].
+// live records say, brought up to date when a message says that there are more
+// and checked against the stream by a heartbeat, so that a lost message costs
+// half a second. (XREAD BLOCK would need no message, but keeps a connection,
+// cannot be ended by the one who waits, and does not notice that the stream
+// has gone.) It implements [PurgeLog].
 //
 // There is one way in for records, catchUp, under one lock. It reads from the
 // newest record that it knows, that one included, so that every read proves
@@ -41,9 +44,11 @@ type Log struct {
 	ring          *atomic.Pointer[keyring]
 	stream, edges string
 	acks          string
+	newsChannel   string
 	edge          string
 	timeout       time.Duration
 	lagLimit      time.Duration
+	every         time.Duration // between heartbeats
 	bound         int
 	now           func() time.Time
 	logger        *zap.Logger
@@ -64,9 +69,10 @@ type Log struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	ready  chan struct{}
-	first  uint64      // number of the stream's first record; the follower's own
-	owed   atomic.Bool // another edge waits for word of what was applied
-	lost   atomic.Bool // said so in the log
+	news   chan struct{} // there may be a new record
+	first  uint64        // number of the stream's first record; the follower's own
+	owed   atomic.Bool   // another edge waits for word of what was applied
+	lost   atomic.Bool   // said so in the log
 	chores struct {
 		sync.Mutex
 		trimmed, counted time.Time
@@ -89,14 +95,17 @@ func newLog(o *Options, b *breaker, ring *atomic.Pointer[keyring], bus *bus) *Lo
 	base := o.base() + "{log}:"
 	l := &Log{
 		client: o.LogClient, breaker: b, ring: ring, bus: bus,
-		stream: base + "purges", edges: base + "edges", acks: base + "acks",
+		stream: base + "purges", edges: base + "edges", acks: base + "acks", newsChannel: base + "news",
 		edge: o.EdgeID, timeout: o.Timeout, lagLimit: o.LagLimit, bound: max(o.MaxPurges, 10),
 		now: o.Clock, logger: o.Logger, onApply: o.OnApply,
-		index: newPurgeIndex(), cancel: func() {}, ready: make(chan struct{}),
+		every: min(beatEvery, o.LagLimit/4),
+		index: newPurgeIndex(), cancel: func() {}, ready: make(chan struct{}), news: make(chan struct{}, 1),
 	}
 	l.members.init()
 	l.replicas.Store(-1)
 	bus.on(l.acks, l.members.message)
+	bus.on(l.newsChannel, l.hear)
+	bus.onConnect = append(bus.onConnect, l.wake)
 	return l
 }
 
@@ -181,15 +190,13 @@ func (l *Log) start(ctx context.Context) {
 func (l *Log) close(ctx context.Context) {
 	l.cancel()
 	l.done.Wait()
-	if l.head.Load() == nil || ctx.Err() != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
-	defer cancel()
 	// Best effort: an edge that says nothing is forgotten after the lag limit.
-	if l.client.HDel(ctx, l.edges, l.edge).Err() == nil {
-		_ = l.client.Publish(ctx, l.acks, "0 0 "+l.edge).Err()
-	}
+	_ = l.breaker.do(ctx, l.stream, func(ctx context.Context) error {
+		if err := l.client.HDel(ctx, l.edges, l.edge).Err(); err != nil {
+			return err
+		}
+		return l.client.Publish(ctx, l.acks, "0 0 "+l.edge).Err()
+	})
 }
 
 // follow is the edge's one follower: it waits for records, applies them, and
@@ -202,38 +209,51 @@ func (l *Log) follow(ctx context.Context) {
 		var err error
 		if now := l.now(); l.owed.Load() || !now.Before(due) {
 			if err = l.beat(ctx); err == nil {
-				due = now.Add(beatEvery)
+				due = now.Add(l.every)
 			}
 		} else {
-			err = l.listen(ctx, min(due.Sub(now), beatEvery))
+			err = l.listen(ctx, min(due.Sub(now), l.every))
 		}
 		if err == nil {
 			wait = atFirst
 			continue
 		}
 		l.sayLost()
+		refreshTopology(ctx, l.client)
 		due = time.Time{}
 		pause(ctx, wait)
-		wait = min(2*wait, beatEvery)
+		wait = min(2*wait, l.every)
 	}
 }
 
-// listen waits for a record for at most d, and applies what there is then.
+// listen waits for word of a new record for at most d, and applies what there
+// is then.
 func (l *Log) listen(ctx context.Context, d time.Duration) error {
-	h := l.head.Load()
-	d = max(d, time.Millisecond)
-	limited, cancel := context.WithTimeout(ctx, d+l.timeout)
-	err := l.client.XRead(limited, &redis.XReadArgs{
-		Streams: []string{l.stream, id(h.number)}, Count: 1, Block: d,
-	}).Err()
-	cancel()
-	if errors.Is(err, redis.Nil) {
-		return nil
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-l.news:
+		return l.catchUp(ctx)
+	case <-timer.C:
+	case <-ctx.Done():
 	}
-	if err != nil {
-		return err
+	return nil
+}
+
+// hear takes word of a record: its number.
+func (l *Log) hear(payload string) {
+	number, err := strconv.ParseUint(payload, 10, 64)
+	if h := l.head.Load(); err != nil || h != nil && h.number == number {
+		return
 	}
-	return l.catchUp(ctx)
+	l.wake()
+}
+
+func (l *Log) wake() {
+	select {
+	case l.news <- struct{}{}:
+	default:
+	}
 }
 
 func id(number uint64) string { return fmt.Sprintf("%d-0", number) }
@@ -428,6 +448,9 @@ func (l *Log) diverged(ctx context.Context, h *head) error {
 
 // beat is one heartbeat: this edge is alive and has applied so much. It brings
 // the edge up to date where the answer shows that it is not.
+//
+// The first one makes the edge known before it has read the log: a purge that
+// comes in between is either in what it reads, or waits for it.
 func (l *Log) beat(ctx context.Context) error {
 	sent := l.now()
 	b, err := l.pulse(ctx, l.owed.Swap(false))

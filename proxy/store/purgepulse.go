@@ -26,11 +26,9 @@ func (l *Log) forgetEdge() time.Duration { return max(6*l.lagLimit, time.Minute)
 // set, and hears how far they and the log are. Now and then it does the log's
 // chores.
 func (l *Log) pulse(ctx context.Context, tell bool) (pulse, error) {
-	var epoch, number, channel, count string
-	if h := l.head.Load(); h != nil {
-		epoch, number = fmt.Sprint(h.epoch), fmt.Sprint(h.number)
-	}
-	if tell {
+	var channel, count string
+	at := l.Position()
+	if tell && at.Epoch != 0 {
 		channel = l.acks
 	}
 	age, now := int64(0), l.now()
@@ -46,7 +44,7 @@ func (l *Log) pulse(ctx context.Context, tell bool) (pulse, error) {
 	defer cancel()
 	freshEpoch, word := newEpoch()
 	reply, err := beatScript.Run(limited, l.client, []string{l.stream, l.edges},
-		freshEpoch, word, l.edge, epoch, number, channel,
+		freshEpoch, word, l.edge, fmt.Sprint(at.Epoch), fmt.Sprint(at.Number), channel,
 		l.forgetEdge().Milliseconds(), age, count).Slice()
 	if err != nil {
 		return pulse{}, l.mend(limited, err)

@@ -9,7 +9,8 @@ import "github.com/redis/go-redis/v9"
 //	PREFIX:edge:{log}:edges   a hash: edge → "epoch number seen", where seen is
 //	                          Redis's clock in ms at the edge's last heartbeat
 //
-// and a channel, PREFIX:edge:{log}:acks, of "epoch number edge".
+// and two channels, PREFIX:edge:{log}:news of numbers and PREFIX:edge:{log}:acks
+// of "epoch number edge".
 //
 // Fields of a record: e epoch, c a random word that no other record has, t
 // Redis's clock in ms, k kind (begin, purge, floor, rebase), s selectors, f the
@@ -20,8 +21,7 @@ import "github.com/redis/go-redis/v9"
 // records which it had applied (a failover to a replica that lagged): then
 // what was stored in the epoch before is dead, for nobody can tell what the
 // lost records said. A stream begins at the number that is Redis's clock in
-// ms, so that numbers rise from one stream to the next, and whoever waits for
-// a later record than he knows is woken by a new stream too.
+// ms, so that numbers rise from one stream to the next.
 //
 // Every script uses only what Redis 6 and miniredis have in common.
 const luaHead = `
@@ -53,17 +53,15 @@ end
 // first number, the clock and all edges.
 //
 // ARGV: 1 epoch and 2 word for a new stream, 3 edge, 4 epoch and 5 number that
-// it has applied ("" before it has any), 6 the channel to tell or "", 7 age in
+// it has applied (0 before it has any), 6 the channel to tell or "", 7 age in
 // ms at which an edge is forgotten, 8 age at which records are forgotten (0:
 // not now), 9 whether to look for replicas.
 var beatScript = redis.NewScript(luaHead + `
 local now = clock()
 local last = newest(now, ARGV[1], ARGV[2])
-if ARGV[4] ~= '' then
-  redis.call('HSET', KEYS[2], ARGV[3], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. text(now))
-  if ARGV[6] ~= '' then
-    redis.call('PUBLISH', ARGV[6], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[3])
-  end
+redis.call('HSET', KEYS[2], ARGV[3], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. text(now))
+if ARGV[6] ~= '' then
+  redis.call('PUBLISH', ARGV[6], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[3])
 end
 local edges = redis.call('HGETALL', KEYS[2])
 local live = {}
@@ -100,7 +98,7 @@ return {text(number(last)), field(last, 'e'), field(last, 'c'), text(number(firs
 //
 // ARGV: 1 epoch and 2 word for a new stream, 3 the record's word, 4 selectors,
 // 5 edge, 6 audit text, 7 "1" where somebody waits, 8 bound, 9 the floor's
-// word.
+// word, 10 the channel for news.
 const appendScript = luaHead + `
 local now = clock()
 local last = newest(now, ARGV[1], ARGV[2])
@@ -117,6 +115,7 @@ if redis.call('XLEN', KEYS[1]) > bound then
   redis.call('XADD', KEYS[1], text(n + 1) .. '-0', 'e', epoch, 'c', ARGV[9], 't', text(now), 'k', 'floor', 'f', text(floor))
   redis.call('XTRIM', KEYS[1], 'MINID', text(floor + 1) .. '-0')
 end
+redis.call('PUBLISH', ARGV[10], text(n))
 return {text(n), epoch, text(now), redis.call('HGETALL', KEYS[2])}
 `
 

@@ -31,11 +31,14 @@ type task struct {
 }
 
 type shard struct {
-	mu      sync.Mutex
-	tasks   []task
-	writes  int
-	bytes   int64
-	pending map[cachepolicy.Key]*Entry // the newest write waiting, by key
+	mu     sync.Mutex
+	tasks  []task
+	writes int
+	bytes  int64
+	// pending holds the newest write of each key that waits, and an empty
+	// entry where that is a deletion.
+	pending map[cachepolicy.Key]*Entry
+	deleted uint64 // counts deletions
 	wake    chan struct{}
 	closed  bool
 }
@@ -95,20 +98,42 @@ func (q *queue) try(key cachepolicy.Key, call func()) {
 	}
 }
 
-// waiting is the write of key that has not been made yet, or nil.
-func (q *queue) waiting(key cachepolicy.Key) *Entry {
+// delete has remove called after all that waits for key, which counts as
+// deleted from now on. Forget is called at once, with fills held off.
+func (q *queue) delete(key cachepolicy.Key, forget, remove func()) {
+	s := q.shard(key)
+	tomb := &Entry{Key: key}
+	s.mu.Lock()
+	forget()
+	s.deleted++
+	s.pending[key] = tomb
+	s.mu.Unlock()
+	q.then(key, func() {
+		remove()
+		s.mu.Lock()
+		s.settle(tomb)
+		s.mu.Unlock()
+	})
+}
+
+// waiting is the newest write of key that has not been made yet, or nil; one
+// without content is a deletion. Mark is for fill.
+func (q *queue) waiting(key cachepolicy.Key) (e *Entry, mark uint64) {
 	s := q.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pending[key]
+	return s.pending[key], s.deleted
 }
 
-// forget makes a waiting write invisible to waiting; it is still made.
-func (q *queue) forget(key cachepolicy.Key) {
+// fill calls keep with what was read from Redis since mark, unless that may
+// have been deleted meanwhile.
+func (q *queue) fill(key cachepolicy.Key, mark uint64, keep func()) {
 	s := q.shard(key)
 	s.mu.Lock()
-	delete(s.pending, key)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.deleted == mark && s.pending[key] == nil {
+		keep()
+	}
 }
 
 func (s *shard) push(t task) {
@@ -148,6 +173,11 @@ func (s *shard) wrote(e *Entry) {
 	defer s.mu.Unlock()
 	s.writes--
 	s.bytes -= int64(len(e.Body)) + Overhead
+	s.settle(e)
+}
+
+// settle is called with mu held.
+func (s *shard) settle(e *Entry) {
 	if s.pending[e.Key] == e {
 		delete(s.pending, e.Key)
 	}

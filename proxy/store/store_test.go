@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,11 +64,8 @@ func single(r *storetest.Redis) store.Address { return store.Address{URL: r.URL}
 // prefixes gives every call another prefix, so that stores on one Redis share
 // nothing.
 func prefixes(t testing.TB) func(*store.Options) {
-	n := 0
-	return func(o *store.Options) {
-		n++
-		o.Prefix = fmt.Sprint(t.Name(), "-", n)
-	}
+	var n atomic.Int64
+	return func(o *store.Options) { o.Prefix = fmt.Sprint(t.Name(), "-", n.Add(1)) }
 }
 
 func TestStores(t *testing.T) {

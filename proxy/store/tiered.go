@@ -171,8 +171,12 @@ func (t *Tiered) Lookup(ctx context.Context, key cachepolicy.Key) (*Entry, error
 }
 
 func (t *Tiered) lookupBelow(ctx context.Context, key cachepolicy.Key) (*Entry, error) {
-	if e := t.queue.waiting(key); e != nil && !expired(e, t.now()) && t.log.Judge(e) != Dead {
-		return e, nil
+	waiting, mark := t.queue.waiting(key)
+	if waiting != nil {
+		if expired(waiting, t.now()) || t.log.Judge(waiting) == Dead {
+			return nil, nil // a deletion too: what Redis holds is older
+		}
+		return waiting, nil
 	}
 	if t.log.Position().Epoch == 0 {
 		// Without the log nothing in Redis can be judged.
@@ -196,7 +200,12 @@ func (t *Tiered) lookupBelow(ctx context.Context, key cachepolicy.Key) (*Entry, 
 		}
 		return nil, nil
 	}
-	t.memory.put(e)
+	t.queue.fill(key, mark, func() {
+		// A Put since we asked Redis is newer than what it answered.
+		if old := t.memory.lookup(key); old == nil || !old.StoredAt.After(e.StoredAt) {
+			t.memory.put(e)
+		}
+	})
 	return e, nil
 }
 
@@ -230,11 +239,12 @@ func (t *Tiered) save(e *Entry) {
 // Delete implements [Store]: at once in memory, soon in Redis. To make a page
 // unreachable on every edge, append to the log.
 func (t *Tiered) Delete(_ context.Context, key cachepolicy.Key) error {
-	t.memory.remove(key)
-	t.queue.forget(key)
-	t.removeLater(key)
+	t.queue.delete(key, func() { t.memory.remove(key) },
+		func() { _ = t.values.remove(context.Background(), key) })
 	return nil
 }
+
+// removeLater has what nobody can use removed when there is time.
 
 func (t *Tiered) removeLater(key cachepolicy.Key) {
 	t.queue.try(key, func() { _ = t.values.remove(context.Background(), key) })
