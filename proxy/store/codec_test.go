@@ -82,6 +82,7 @@ func fullResponse() *Entry {
 		Position: Position{1 << 63, 1 << 52}, Keep: time.Hour, StoredAt: time.Unix(1, 2).UTC(),
 		Response: &cachepolicy.Stored{}}
 	fill(reflect.ValueOf(e.Response).Elem(), &n)
+	e.Response.Unkept = cachepolicy.None // what is not to be kept is never put
 	return e
 }
 
