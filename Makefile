@@ -5,7 +5,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 LINT     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench compare fuzz image clean
+.PHONY: help run test lint bench compare fuzz e2e image clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -37,6 +37,10 @@ compare: bin/umbral ## beside nginx, Varnish, HAProxy and a bare handler
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	.ci/fuzz $(or $(FUZZTIME),10s)
+
+e2e: ## a real Django behind the real binary
+	@.ci/need redis-server django
+	$(GO) test -race -tags e2e -timeout 15m -run Django ./cmd/umbral/e2e
 
 image: ## the container
 	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t umbral:$(VERSION) .

@@ -75,7 +75,8 @@ func (p *Proxy) fragment(x *Exchange) esi.Fetch {
 		if no := p.front.Admit(y); no != nil {
 			return esi.Fragment{Status: no.Status}, nil
 		}
-		y.Client, y.Secure, y.Visitor = x.Client, x.Secure, x.Visitor
+		// A visitor of its own, for fragments are asked for side by side.
+		y.Client, y.Secure, y.Visitor = x.Client, x.Secure, p.sessions.Visit(ctx, r)
 		y.Route = p.Rules().Match(r.Method, y.Ask.Host, y.Ask.Path)
 		y.inner = true
 		p.cached(y.rec, y)

@@ -218,8 +218,7 @@ func (e *edge) client(jar http.CookieJar) *client {
 
 // cookies returns what the browser would send to path.
 func (c *client) cookies() []*http.Cookie {
-	u, _ := url.Parse(c.base)
-	return c.http.Jar.Cookies(u)
+	return c.http.Jar.Cookies(&url.URL{Scheme: "http", Host: site, Path: "/"})
 }
 
 // do sends a request; headers are "Name: value" lines.
