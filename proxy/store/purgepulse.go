@@ -142,7 +142,7 @@ func (s *members) replace(edges map[string]member, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, m := range edges {
-		if old, ok := s.edges[name]; ok && old.Number > m.Number {
+		if old, ok := s.edges[name]; ok && old.Epoch == m.Epoch && old.Number > m.Number {
 			m.Position = old.Position
 			edges[name] = m
 		}

@@ -330,3 +330,41 @@ func TestTiersShowsWhatEachHolds(t *testing.T) {
 		t.Errorf("%v %v %v", m, v, err)
 	}
 }
+
+// TestPrefixedEdgesShareNothing has two apps on one Redis.
+func TestPrefixedEdgesShareNothing(t *testing.T) {
+	r := storetest.StartRedis(t)
+	a := startEdge(t, single(r), nil)
+	b := startEdge(t, single(r), func(o *store.Options) { o.Prefix = "other" })
+	put(t, a, storetest.Page(a.Log(), "page"))
+	put(t, b, storetest.Page(b.Log(), "page"))
+	receipt := purge(t, b, 5*time.Second, store.Selector{All: true})
+	if !receipt.Complete || len(receipt.Edges) != 1 {
+		t.Errorf("%+v", receipt)
+	}
+	if !has(a, "page") || has(b, "page") {
+		t.Error("one app's purge is the other's")
+	}
+}
+
+// TestRestartedRedisWithoutItsData: what was acknowledged holds, and nothing
+// stored before comes back.
+func TestRestartedRedisWithoutItsData(t *testing.T) {
+	r := storetest.StartRedis(t)
+	a, b := startEdge(t, single(r), nil), startEdge(t, single(r), nil)
+	shared(t, "page", a, b)
+	shared(t, "purged", a, b)
+	purge(t, a, 5*time.Second, store.Selector{Tag: "purged"})
+	r.Kill()
+	r.Restart()
+	storetest.Eventually(t, "a new epoch on both", func() bool {
+		if has(a, "purged") || has(b, "purged") {
+			t.Fatal("what was purged is back")
+		}
+		return !has(a, "page") && !has(b, "page")
+	})
+	storetest.Eventually(t, "pages to be stored again", func() bool {
+		_ = a.Put(bg, storetest.Page(a.Log(), "page"))
+		return has(a, "page") && has(b, "page")
+	})
+}
