@@ -6,13 +6,13 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/redis/go-redis/v9/logging"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"umbral/config"
 	"umbral/proxy"
+	"umbral/proxy/store"
 )
 
 func newServeCommand() *cobra.Command {
@@ -36,7 +36,7 @@ func newServeCommand() *cobra.Command {
 // serve runs the edge until a signal ends it; started, if not nil, is told
 // once it serves.
 func serve(ctx context.Context, set *config.Settings, started func(*edge)) error {
-	logging.Disable() // go-redis's own lines: the store says what matters, once
+	store.Silence() // go-redis tells every failed dial: the store says what matters, once
 	log, access, flush := newLogs(set)
 	defer flush()
 	e, err := newEdge(set, log, access)
