@@ -181,6 +181,11 @@ func (p *Proxy) admitted(next handler) handler {
 		}
 		x.pos = p.log.Position()
 		x.Visitor = p.sessions.Visit(r.Context(), r)
+		if !p.sessions.CheckCSRF(r, x.Visitor) {
+			// Under csrf: shared the token proves nothing: the origin must.
+			p.deny(w, x, &Refusal{Status: http.StatusForbidden, Reason: cachepolicy.RequestRefused})
+			return
+		}
 		if x.Ask.Path == sessions.LogoutPath {
 			x.Status.Detail = cachepolicy.EdgeAnswer
 			label(w.Header(), x)

@@ -87,3 +87,24 @@ func dumpOf(t *testing.T, r *storetest.Redis, key string) string {
 	}
 	return dump
 }
+
+func TestSharedCSRFRefusesOtherOrigins(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startApp(t, numbered())
+	e := startEdge(t, app.URL, redisURL(redis), "version: 1\nsessions: {csrf: shared}\n")
+	v := e.visitor()
+	for _, tt := range []struct {
+		header string
+		status int
+	}{
+		{"Origin: http://" + site, 200},
+		{"Origin: http://evil.test", 403},
+		{"Sec-Fetch-Site: cross-site", 403},
+		{"X-Nothing: here", 403}, // neither Origin nor Sec-Fetch-Site
+	} {
+		a, err := v.do("POST", "/form", "a=b", tt.header)
+		if err != nil || a.StatusCode != tt.status {
+			t.Errorf("%s: %d, %v", tt.header, a.StatusCode, err)
+		}
+	}
+}
