@@ -30,9 +30,9 @@ type FrontOptions struct {
 	// Ambiguous reports whether two programs could read an escaped path
 	// differently; nil finds none ambiguous.
 	Ambiguous func(path string) bool
-	// Strip drops the identity fields that a visitor may not send
-	// (sessions.StripHeaders); nil drops none.
-	Strip func(http.Header)
+	// Forbidden names the fields that a visitor may not send
+	// (sessions.Forbidden); nil names none.
+	Forbidden func(name string) bool
 }
 
 // Front is the front door: it refuses what Go's defaults let through, drops
@@ -46,14 +46,15 @@ type Front struct {
 	guard     GuardOptions
 	keep      map[string]bool // canonical names; nil where nothing is kept
 	ambiguous func(string) bool
-	strip     func(http.Header)
+	forbidden func(string) bool
+	fates     map[string]fate // of the fields that everybody sends
 }
 
 // NewFront returns a front door.
 func NewFront(o FrontOptions) *Front {
 	f := &Front{
 		trusted: o.TrustedProxies, secure: o.CookieSecure, maxURL: o.MaxURL,
-		guard: o.Guard.withDefaults(), ambiguous: o.Ambiguous, strip: o.Strip,
+		guard: o.Guard.withDefaults(), ambiguous: o.Ambiguous, forbidden: o.Forbidden,
 	}
 	if f.maxURL == 0 {
 		f.maxURL = 8 << 10
@@ -63,6 +64,10 @@ func NewFront(o FrontOptions) *Front {
 			f.keep = make(map[string]bool)
 		}
 		f.keep[http.CanonicalHeaderKey(name)] = true
+	}
+	f.fates = make(map[string]fate, len(usualFields))
+	for _, name := range usualFields {
+		f.fates[name] = f.judgeField(name)
 	}
 	return f
 }
@@ -104,9 +109,6 @@ func (f *Front) Admit(x *Exchange) *Refusal {
 	r.Host = host
 	if r.ContentLength > f.guard.MaxBody {
 		return refuse(http.StatusRequestEntityTooLarge)
-	}
-	if f.strip != nil {
-		f.strip(r.Header)
 	}
 
 	path := rawPath(r)

@@ -6,6 +6,66 @@ import (
 	"strings"
 )
 
+// fate is what becomes of a field of a visitor's request.
+type fate uint8
+
+const (
+	// fatePass: it goes up to the app, and into a key where a Vary says so.
+	fatePass fate = iota
+	// fateDrop: nobody behind the front door sees it.
+	fateDrop
+	// fateTrusted: it passes where a trusted proxy sent it.
+	fateTrusted
+	// The rest is looked at by name.
+	fateConnection
+	fateUpgrade
+	fateHost
+	fateProto
+)
+
+// usualFields are those whose fate is worked out once: what browsers, their
+// tools and the proxies in between send.
+var usualFields = [...]string{
+	"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Length",
+	"Content-Type", "Cookie", "Dnt", "Forwarded", "Host", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
+	"If-Unmodified-Since", "Origin", "Pragma", "Priority", "Range", "Referer", "Save-Data", "Sec-Ch-Ua",
+	"Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User",
+	"Sec-Gpc", "Sec-Purpose", "Upgrade", "Upgrade-Insecure-Requests", "User-Agent", "Via", "X-Forwarded-For",
+	"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-Ip", "X-Request-Id", "X-Requested-With",
+}
+
+// fateOf says what becomes of a field by its canonical name.
+func (f *Front) fateOf(name string) fate {
+	if known, ok := f.fates[name]; ok {
+		return known
+	}
+	return f.judgeField(name)
+}
+
+func (f *Front) judgeField(name string) fate {
+	switch name {
+	case "Connection":
+		return fateConnection
+	case "Upgrade", "Http2-Settings":
+		return fateUpgrade
+	case "Host":
+		return fateHost
+	case "X-Forwarded-Proto":
+		return fateProto
+	}
+	switch {
+	case f.forbidden != nil && f.forbidden(name):
+		return fateDrop
+	case f.keep[name]:
+		return fatePass
+	case fromProxies(name):
+		return fateTrusted
+	case unkeyed(name):
+		return fateDrop
+	}
+	return fatePass
+}
+
 // What clean came by while it looked at every field once.
 const (
 	sawConnection = 1 << iota
@@ -14,38 +74,50 @@ const (
 )
 
 // clean drops the fields that change what an app answers without being in
-// anyone's key (CACHING.md §9), in one pass, and reports what it saw.
+// anyone's key (CACHING.md §9), and those that only the edge may say, in one
+// pass, and reports what it saw.
 func (f *Front) clean(h http.Header, trusted bool) (seen uint8) {
 	for name, lines := range h {
-		switch name {
-		case "Connection":
+		switch f.fateOf(name) {
+		case fatePass:
+		case fateDrop:
+			delete(h, name)
+		case fateTrusted:
+			if !trusted {
+				delete(h, name)
+			}
+		case fateConnection:
 			if len(lines) != 1 || lines[0] != "keep-alive" && lines[0] != "close" {
 				seen |= sawConnection
 			}
-			continue
-		case "Upgrade", "Http2-Settings":
+		case fateUpgrade:
 			seen |= sawConnection
-			continue
-		case "Host":
+		case fateHost:
 			seen |= sawHost
-			continue
-		case "X-Forwarded-Proto":
+		case fateProto:
 			seen |= sawForwardedProto
-		}
-		if unkeyed(name, trusted) && !f.keep[name] {
-			delete(h, name)
+			if !trusted && !f.keep[name] {
+				delete(h, name)
+			}
 		}
 	}
 	return seen
 }
 
-// unkeyed reports whether a field, by its canonical name, could change the
-// app's answer and is in nobody's key. What the edge sets itself is believed
-// from trusted proxies only.
-func unkeyed(name string, trusted bool) bool {
+// fromProxies names the fields that the edge sets itself and believes from
+// trusted proxies only.
+func fromProxies(name string) bool {
 	switch name {
 	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id", "Forwarded", "Via":
-		return !trusted
+		return true
+	}
+	return false
+}
+
+// unkeyed reports whether a field, by its canonical name, could change the
+// app's answer and is in nobody's key.
+func unkeyed(name string) bool {
+	switch name {
 	case "X-Host", "X-Http-Host-Override", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
 		"X-Original-Url", "X-Original-Uri", "X-Original-Host", "X-Original-Method", "X-Rewrite-Url",
 		"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip",

@@ -37,19 +37,11 @@ var identityStems = []string{
 	"x-webauth-", "cf-access-", "oidc-", "remote-", "ssl-client-", "tailscale-user-",
 }
 
-// StripHeaders drops from a visitor's request what only the edge may say:
-// every name that, lower-cased and with "-" for each byte that is neither
-// letter nor digit, begins with x-edge- or is an identity name, and every
-// name that a WSGI or CGI server could take for another ("_", ".").
-func StripHeaders(h http.Header) {
-	for name := range h {
-		if forbidden(name) {
-			delete(h, name)
-		}
-	}
-}
-
-func forbidden(name string) bool {
+// Forbidden reports whether only the edge may say a field of this name:
+// whatever, lower-cased and with "-" for each byte that is neither letter nor
+// digit, begins with x-edge- or is an identity name, and every name that a
+// WSGI or CGI server could take for another ("_", ".").
+func Forbidden(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; c == '_' || c == '.' {
 			return true

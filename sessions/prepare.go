@@ -19,7 +19,7 @@ const (
 // Prepare makes out, the request that goes to the app, say who asks, and
 // nothing else that the visitor said about it. It belongs in
 // httputil.ReverseProxy's Rewrite, after the hop-by-hop fields have gone, and
-// on a request whose front door was [StripHeaders]. names are the route's
+// on a request whose front door has dropped what is [Forbidden]. names are the route's
 // vary_cookies, for AccessPublic. v must have been resolved; a shared visitor
 // will do where no answer is absorbed.
 func (v *Visitor) Prepare(out *http.Request, access Access, names []string) {
