@@ -38,9 +38,9 @@ compare: bin/umbral ## beside nginx, Varnish, HAProxy and a bare handler
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	.ci/fuzz $(or $(FUZZTIME),10s)
 
-e2e: ## a real Django behind the real binary
-	@.ci/need redis-server django
-	$(GO) test -race -tags e2e -timeout 15m -run Django ./cmd/umbral/e2e
+e2e: ## a real Django and a real Chromium with the real binary
+	@.ci/need redis-server django chromium chromedriver curl
+	$(GO) test -race -tags e2e -timeout 15m -run 'Django|Chromium|Demo' ./cmd/umbral/e2e
 
 image: ## the container
 	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t umbral:$(VERSION) .

@@ -113,7 +113,7 @@ func cacheControl(lines []string) directives {
 			if form != valued || !allDigits(value) {
 				value = "0"
 			}
-			name, form = name+"="+value, bare
+			name += "=" + value
 			seen[strings.TrimSuffix(name, "="+value)] = true
 		case "no-store", "must-revalidate", "proxy-revalidate", "no-transform":
 		default:

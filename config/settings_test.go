@@ -97,7 +97,7 @@ func TestSettingsFaults(t *testing.T) {
 		{"upstream password", []string{"UPSTREAM_URL", "http://a,http://u:hush@web"}, "UPSTREAM_URL, number 2, holds a user name or a password, which the app would never see"},
 		{"upstream twice", []string{"UPSTREAM_URL", "http://a,http://a/"}, "UPSTREAM_URL, number 2, is named twice"},
 		{"upstream is the edge", []string{"UPSTREAM_URL", "http://localhost:8080"}, "UPSTREAM_URL (http://localhost:8080) is LISTEN: the edge would forward to itself"},
-		{"redis scheme", []string{"REDIS_URL", "http://:hush@cache"}, "REDIS_URL does not begin with redis://, rediss:// or unix://, and is not embedded:"},
+		{"redis scheme", []string{"REDIS_URL", "http://:hush@cache"}, "REDIS_URL is neither embedded: nor a redis://, rediss:// or unix:// URL"},
 		{"redis url", []string{"REDIS_URL", "redis://:hu#sh@cache:6379"}, "REDIS_URL is not what go-redis reads: redis://user:password@host:6379/0, with special characters of the password percent-encoded"},
 		{"redis port", []string{"REDIS_URL", "redis://hush@cache:hush"}, "REDIS_URL is not what go-redis reads: redis://user:password@host:6379/0, with special characters of the password percent-encoded"},
 		{"embedded cluster", []string{"REDIS_URL", "embedded:", "REDIS_MODE", "cluster"}, "REDIS_URL is embedded:, which is a single Redis, and REDIS_MODE is cluster"},

@@ -80,7 +80,7 @@ func checkRedisURL(raw, mode string) error {
 	case err == nil:
 		return nil
 	case !slices.Contains([]string{"redis", "rediss", "unix"}, scheme):
-		return errors.New("does not begin with redis://, rediss:// or unix://, and is not embedded:")
+		return errors.New("is neither embedded: nor a redis://, rediss:// or unix:// URL")
 	case scheme == "unix" && mode != "single":
 		return fmt.Errorf("is a socket, which is a single Redis, and REDIS_MODE is %s", mode)
 	case mode == "sentinel":

@@ -99,7 +99,7 @@ func ParseDuration(s string) (time.Duration, error) {
 // FormatDuration is the shortest form that [ParseDuration] reads: 1h, 30s,
 // 7d, 0s.
 func FormatDuration(d time.Duration) string {
-	if d == time.Duration(cachepolicy.AppTTL) {
+	if d == cachepolicy.AppTTL {
 		return "app"
 	}
 	if d > 0 && d%(24*time.Hour) == 0 {

@@ -113,7 +113,7 @@ func (f *Refusal) Write(w http.ResponseWriter, r *http.Request) {
 	h["Content-Length"] = []string{strconv.Itoa(len(page))}
 	w.WriteHeader(f.Status)
 	if r.Method != http.MethodHead {
-		io.WriteString(w, page)
+		_, _ = io.WriteString(w, page)
 	}
 }
 

@@ -91,7 +91,7 @@ func (b *guardedBody) extend(now time.Time) {
 	}
 	if d := until.Sub(b.until); d > b.o.Stall/16 || d < 0 {
 		b.until = until
-		b.rc.SetReadDeadline(until)
+		_ = b.rc.SetReadDeadline(until)
 	}
 }
 
@@ -122,7 +122,7 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 		if err == io.EOF {
 			// The app may think for longer than content may stall, and from
 			// now on net/http watches the connection for the visitor's leave.
-			b.rc.SetReadDeadline(time.Time{})
+			_ = b.rc.SetReadDeadline(time.Time{})
 		}
 	}
 	return n, err

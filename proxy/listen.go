@@ -91,7 +91,7 @@ func (c *visitorConn) tell(w net.Conn) {
 	if c.told.Load() {
 		return
 	}
-	w.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = w.SetWriteDeadline(time.Now().Add(time.Second))
 	_, _ = io.WriteString(w, tooLate)
 	c.told.Store(true)
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -222,7 +223,7 @@ func TestLimiterWithSilentRedis(t *testing.T) {
 
 func TestGate(t *testing.T) {
 	g := Gate{Most: 2}
-	if g.Enter() != nil || g.Enter() != nil || g.Enter() != ErrOverloadedEdge || g.InFlight() != 2 {
+	if errors.Join(g.Enter(), g.Enter()) != nil || g.Enter() != ErrOverloadedEdge || g.InFlight() != 2 {
 		t.Error("the third came in")
 	}
 	g.Leave()

@@ -15,8 +15,6 @@ const (
 	HeaderSessionUser   = "X-Edge-Session-User"   // down: signed in as
 	HeaderSessionLogout = "X-Edge-Session-Logout" // down: current | others | all
 	HeaderSessionSet    = "X-Edge-Session-Set"    // down: key="value"
-
-	controlPrefix = "X-Edge-Session"
 )
 
 // identityNames are what apps and their servers take for a proxy's word on

@@ -47,10 +47,9 @@ type Visitor struct {
 	digest       string // of what is sealed
 
 	// What Finish says to the browser.
-	out     string // our Set-Cookie
-	also    []string
-	forget  bool // Clear-Site-Data
-	settled bool // out may not be replaced by less than a session
+	out    string // our Set-Cookie
+	also   []string
+	forget bool // Clear-Site-Data
 }
 
 // Own returns a visitor that can absorb answers: v itself, or one of its own

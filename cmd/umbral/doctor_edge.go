@@ -38,7 +38,7 @@ func (r *report) app(ctx context.Context, s *config.Settings) {
 }
 
 func (r *report) upstream(ctx context.Context, s *config.Settings, u *url.URL) {
-	plain, err := askApp(ctx, u, "http")
+	plain, err := askApp(ctx, u, "http") //nolint:bodyclose // closed there
 	if err != nil {
 		r.bad("App", fmt.Sprintf("%s does not answer: %s", u, plainNetError(err)), "see whether the app runs, and whether UPSTREAM_URL is right from here")
 		return
@@ -52,7 +52,7 @@ func (r *report) upstream(ctx context.Context, s *config.Settings, u *url.URL) {
 		r.good("App", "%s answers / with %s", u, plain.Status)
 	}
 	const check = "X-Forwarded-Proto"
-	secure, err := askApp(ctx, u, "https")
+	secure, err := askApp(ctx, u, "https") //nolint:bodyclose // closed there
 	if err != nil {
 		r.warn(check, fmt.Sprintf("%s does not answer when it is https: %s", u, plainNetError(err)), "look at the app's own log")
 		return

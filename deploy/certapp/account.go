@@ -243,8 +243,8 @@ func (a *App) whoami(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	who, ok := a.person(r)
 	if !ok {
-		w.Write([]byte("{\"id\":null,\"name\":\"\"}\n"))
+		_, _ = w.Write([]byte("{\"id\":null,\"name\":\"\"}\n"))
 		return
 	}
-	json.NewEncoder(w).Encode(who)
+	_ = json.NewEncoder(w).Encode(who)
 }

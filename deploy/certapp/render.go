@@ -56,7 +56,7 @@ func (a *App) render(w http.ResponseWriter, status int, name string, p *page) {
 	h.Set("X-App-Renders", strconv.FormatInt(p.Render, 10))
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
-	w.Write(body.Bytes())
+	_, _ = w.Write(body.Bytes())
 }
 
 // fail renders the error page.

@@ -27,7 +27,7 @@ routes:
 `
 
 // startDjango runs deploy/django/example under gunicorn.
-func startDjango(t *testing.T, redis *storetest.Redis) string {
+func startDjango(t *testing.T, redis *storetest.Redis, env ...string) string {
 	t.Helper()
 	addr := "127.0.0.1:" + freePort(t)
 	dir, err := filepath.Abs("../../../deploy/django/example")
@@ -37,6 +37,7 @@ func startDjango(t *testing.T, redis *storetest.Redis) string {
 	cmd := exec.Command("sh", filepath.Join(dir, "run.sh"))
 	cmd.Env = append(os.Environ(), "REDIS_URL=redis://"+redis.Addr+"/0", "DB="+filepath.Join(t.TempDir(), "db.sqlite3"),
 		"BIND="+addr, "ALLOWED_HOSTS=*", "CSRF_TRUSTED_ORIGINS=http://"+site)
+	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
