@@ -82,9 +82,10 @@ func (f *fake) options() Options {
 	}
 }
 
-func (f *fake) Count(sel []store.Selector) int { return 10 * len(sel) }
-
-func (f *fake) PublicURLs([]store.Selector, int) []string { return []string{"site.test/again?a=1"} }
+func (f *fake) Match(sel []store.Selector, urls int) func() (int, []string) {
+	public := []string{"site.test/again?a=1"}
+	return func() (int, []string) { return 10 * len(sel), public[:min(urls, 1)] }
+}
 
 func (f *fake) List(_ context.Context, user string, _ int) ([]Session, error) {
 	switch user {

@@ -24,12 +24,11 @@ const (
 
 // Holdings is this edge's memory tier as purging sees it.
 type Holdings interface {
-	// Count says how many stored responses the selectors match that no purge
-	// has killed already. It is asked before the purge.
-	Count(selectors []store.Selector) int
-	// PublicURLs lists up to limit distinct URLs ([store.Entry.URL]) of the
-	// public ones among them, most used first. It is asked before the purge.
-	PublicURLs(selectors []store.Selector, limit int) []string
+	// Match is asked before a purge. What it returns says how many stored
+	// responses, of those that lived then, the selectors match, and lists up
+	// to urls distinct URLs ([store.Entry.URL]) of the public ones among
+	// them, most used first; it may be called beside the purge or after it.
+	Match(selectors []store.Selector, urls int) func() (n int, public []string)
 }
 
 // PurgeRequest is the body of POST /v1/purge.
@@ -132,7 +131,8 @@ func ownAddress(r *http.Request) bool {
 	return err == nil && hostPort == port && (host == "localhost" || net.ParseIP(host) != nil)
 }
 
-// runPurge checks, counts, purges, records and refreshes, in this order.
+// runPurge checks, purges, records and refreshes, in this order. It counts
+// beside the purge, which must not wait for that.
 func (a *API) runPurge(ctx context.Context, q PurgeRequest, by caller) (PurgeReceipt, error) {
 	if a.Purge == nil && a.Ledger == nil {
 		return PurgeReceipt{}, absent("a purge log")
@@ -145,17 +145,13 @@ func (a *API) runPurge(ctx context.Context, q PurgeRequest, by caller) (PurgeRec
 		return PurgeReceipt{}, err
 	}
 	out := PurgeReceipt{At: a.Now().UTC(), Selectors: shown, Edges: []EdgeAck{}, DryRun: q.DryRun}
-	if a.Holdings != nil {
-		out.Matched.Memory = a.Holdings.Count(selectors)
+	if q.Refresh && a.Warm == nil && !q.DryRun {
+		return PurgeReceipt{}, absent("warming, which refresh needs")
 	}
+	matched := a.match(selectors, q.Refresh)
 	if q.DryRun {
+		out.Matched.Memory = (<-matched).n
 		return out, nil
-	}
-	var again []string
-	if q.Refresh {
-		if again, err = a.toRefresh(q, selectors); err != nil {
-			return PurgeReceipt{}, err
-		}
 	}
 	receipt, err := a.appendPurge(ctx, store.Purge{
 		Selectors: selectors, Wait: time.Duration(q.Wait), By: auditText(by, shown), From: by.from,
@@ -170,7 +166,9 @@ func (a *API) runPurge(ctx context.Context, q PurgeRequest, by caller) (PurgeRec
 	for _, e := range receipt.Edges {
 		out.Edges = append(out.Edges, EdgeAck{ID: e.Edge, Applied: e.Applied, MS: Millis(e.After)})
 	}
-	if len(again) > 0 {
+	m := <-matched
+	out.Matched.Memory = m.n
+	if again := a.toRefresh(q, m.public); len(again) > 0 {
 		job, err := a.Warm.Start(WarmRequest{URLs: again})
 		if err != nil {
 			// The purge is done, and must not look as if it were not.
@@ -198,11 +196,37 @@ func (a *API) appendPurge(ctx context.Context, p store.Purge) (r store.Receipt, 
 	return r, err
 }
 
+// matched is what a purge hits in memory.
+type matched struct {
+	n      int
+	public []string
+}
+
+// match begins to count what selectors match now; urls asks for the public
+// URLs too.
+func (a *API) match(selectors []store.Selector, urls bool) <-chan matched {
+	out := make(chan matched, 1)
+	if a.Holdings == nil {
+		out <- matched{}
+		return out
+	}
+	limit := 0
+	if urls {
+		limit = maxRefresh
+	}
+	count := a.Holdings.Match(selectors, limit)
+	go func() {
+		n, public := count()
+		out <- matched{n, public}
+	}()
+	return out
+}
+
 // toRefresh lists what to fetch again: the URLs named, and the public pages in
-// memory that match.
-func (a *API) toRefresh(q PurgeRequest, selectors []store.Selector) ([]string, error) {
-	if a.Warm == nil {
-		return nil, absent("warming, which refresh needs")
+// memory that matched.
+func (a *API) toRefresh(q PurgeRequest, public []string) []string {
+	if !q.Refresh {
+		return nil
 	}
 	var again []string
 	for _, u := range q.URLs {
@@ -212,12 +236,10 @@ func (a *API) toRefresh(q PurgeRequest, selectors []store.Selector) ([]string, e
 			again = append(again, u)
 		}
 	}
-	if a.Holdings != nil {
-		for _, u := range a.Holdings.PublicURLs(selectors, maxRefresh) {
-			again = append(again, "http://"+u)
-		}
+	for _, u := range public {
+		again = append(again, "http://"+u)
 	}
-	return again, nil
+	return again
 }
 
 // selectors checks q and turns it into the log's terms; shown is what the

@@ -170,3 +170,22 @@ func BenchmarkPurge(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMatch is what a purge costs beside itself: counting what it has hit.
+func BenchmarkMatch(b *testing.B) {
+	s := startEdge(b, single(storetest.StartRedis(b)), func(o *store.Options) { o.MemoryBytes = 400 << 20 })
+	const pages = 100_000
+	for i := range pages {
+		put(b, s, storetest.Page(s.Log(), strconv.Itoa(i)))
+	}
+	storetest.Eventually(b, "writes to end", func() bool { return s.Stats().Queued == 0 })
+	for tag, want := range map[string]int{"7": 1, "all-of-them": pages} {
+		b.Run(fmt.Sprint(want, " of ", pages), func(b *testing.B) {
+			for b.Loop() {
+				if n, _ := s.Match([]store.Selector{{Tag: tag}}, 0)(); n != want {
+					b.Fatal(n)
+				}
+			}
+		})
+	}
+}

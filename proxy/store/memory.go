@@ -12,9 +12,9 @@ import (
 )
 
 // Overhead is what an entry costs in memory beside its own bytes (URL, header
-// and other strings, body) and its response: its struct and the cache's node.
-// It is measured, and counted against the bound.
-const Overhead = 340
+// and other strings, body) and its response: its struct, the cache's
+// node and its row in the roll. It is measured, and counted against the bound.
+const Overhead = 364
 
 // What a response costs beside its strings: its struct, and its header's map,
 // whose first eight fields come together.
@@ -39,11 +39,12 @@ type memory struct {
 	lent             atomic.Uint64 // of the public tier's maximum, in steps
 	evictions        atomic.Uint64
 	now              func() time.Time
+	roll             *roll
 }
 
 // newMemory makes a tier of bound bytes. With 0 it holds nothing.
 func newMemory(bound int64, now func() time.Time) *memory {
-	m := &memory{now: now}
+	m := &memory{now: now, roll: newRoll()}
 	if bound <= 0 {
 		return m
 	}
@@ -62,6 +63,7 @@ func (m *memory) newCache(bound uint64) *otter.Cache[cachepolicy.Key, *Entry] {
 			return max(m.left(x.Value), 1)
 		}),
 		OnAtomicDeletion: func(d otter.DeletionEvent[cachepolicy.Key, *Entry]) {
+			m.roll.remove(d.Value)
 			if d.WasEvicted() && d.Cause != otter.CauseExpiration {
 				m.evictions.Add(1)
 			}
@@ -140,6 +142,7 @@ func (m *memory) put(e *Entry) {
 	if m.bound == 0 || m.left(e) <= 0 {
 		return
 	}
+	m.roll.add(e)
 	if !e.personal() {
 		m.public.Set(e.Key, e)
 		return
@@ -183,20 +186,6 @@ func (m *memory) remove(key cachepolicy.Key) {
 	}
 	m.public.Invalidate(key)
 	m.personal.Invalidate(key)
-}
-
-// each calls yield for every entry, in no order, until it says no.
-func (m *memory) each(yield func(*Entry) bool) {
-	if m.bound == 0 {
-		return
-	}
-	for _, cache := range []*otter.Cache[cachepolicy.Key, *Entry]{m.public, m.personal} {
-		for e := range cache.Values() {
-			if !yield(e) {
-				return
-			}
-		}
-	}
 }
 
 func (m *memory) close() {

@@ -17,12 +17,19 @@ type purgeIndex struct {
 	all     mark
 }
 
-// mark holds the numbers of the newest records, 0 for none.
-type mark struct{ hard, soft uint64 }
+// mark holds the numbers of the newest records, 0 for none, and of the hard
+// one before.
+type mark struct{ hard, soft, before uint64 }
 
 func (m mark) newest() uint64 { return max(m.hard, m.soft) }
 
-func (m mark) or(n mark) mark { return mark{max(m.hard, n.hard), max(m.soft, n.soft)} }
+func (m mark) or(n mark) mark {
+	out := mark{hard: max(m.hard, n.hard), soft: max(m.soft, n.soft), before: max(m.before, n.before)}
+	if low := min(m.hard, n.hard); low != out.hard {
+		out.before = max(out.before, low)
+	}
+	return out
+}
 
 func newPurgeIndex() *purgeIndex {
 	return &purgeIndex{
@@ -89,13 +96,27 @@ func (x *purgeIndex) size() int {
 	return len(x.urls) + len(x.prefixes) + len(x.tags) + len(x.users) + len(x.sessions)
 }
 
+// anyHost is url without its host: as purges name it on every host.
+func anyHost(url string) string { return url[max(strings.IndexByte(url, '/'), 0):] }
+
 // judge compares e with every record later than its position.
 func (x *purgeIndex) judge(e *Entry) Life {
+	m := x.mark(e)
+	switch {
+	case m.hard > e.Position.Number:
+		return Dead
+	case m.soft > e.Position.Number:
+		return SoftPurged
+	}
+	return Alive
+}
+
+// mark is what the records say of e's names.
+func (x *purgeIndex) mark(e *Entry) mark {
 	m := x.all
 	m = m.or(x.url(e.URL))
-	// The same on every host.
-	if slash := strings.IndexByte(e.URL, '/'); slash > 0 {
-		m = m.or(x.url(e.URL[slash:]))
+	if path := anyHost(e.URL); len(path) < len(e.URL) {
+		m = m.or(x.url(path))
 	}
 	if e.Response != nil && len(x.tags) > 0 {
 		for _, tag := range e.Response.Tags {
@@ -108,13 +129,7 @@ func (x *purgeIndex) judge(e *Entry) Life {
 	if e.Session != "" {
 		m = m.or(x.sessions[e.Session])
 	}
-	switch {
-	case m.hard > e.Position.Number:
-		return Dead
-	case m.soft > e.Position.Number:
-		return SoftPurged
-	}
-	return Alive
+	return m
 }
 
 func (x *purgeIndex) url(url string) mark {

@@ -190,6 +190,24 @@ func (l *Log) judge(e *Entry) Life {
 	return Alive
 }
 
+// deadAt says whether e was dead when the log stood at at, as far as that can
+// still be told: of several later purges by one name, only one is seen through.
+func (l *Log) deadAt(e *Entry, at Position) bool {
+	if e.Position.Epoch != at.Epoch {
+		return true
+	}
+	if max(e.Position.Number, e.checked.Load()) >= at.Number {
+		return false
+	}
+	l.mu.RLock()
+	m := l.index.mark(e)
+	l.mu.RUnlock()
+	if m.hard > at.Number {
+		m.hard = m.before
+	}
+	return m.hard > e.Position.Number && m.hard <= at.Number
+}
+
 // Lost implements [PurgeLog]: also true before the log has been read.
 func (l *Log) Lost(now time.Time) bool {
 	heard := l.heard.Load()

@@ -460,7 +460,7 @@ func TestPurgeOfManyCostsWhatPurgeOfOneDoes(t *testing.T) {
 		e.Response.Tags = []string{"many"}
 		put(t, a, e)
 	}
-	if n := a.Count([]store.Selector{{Tag: "many"}}); n != many {
+	if n, _ := a.Match([]store.Selector{{Tag: "many"}}, 0)(); n != many {
 		t.Fatalf("a dry run counts %d", n)
 	}
 	storetest.Eventually(t, "writes to end", func() bool { return a.Stats().Queued == 0 })
@@ -474,11 +474,16 @@ func TestPurgeOfManyCostsWhatPurgeOfOneDoes(t *testing.T) {
 		purge(t, a, 0, store.Selector{Tag: tag})
 		return sent.Load()
 	}
-	one, all := commands("0"), commands("many")
+	one := commands("0")
+	count := a.Match([]store.Selector{{Tag: "many"}}, 0)
+	all := commands("many")
+	if n, _ := count(); n != many {
+		t.Errorf("counted after the purge, %d pages matched", n)
+	}
 	if one != 1 || all != 1 {
 		t.Errorf("a purge of one page sends %d commands, of %d pages %d", one, many, all)
 	}
-	if n := a.Count([]store.Selector{{All: true}}); n != 0 {
+	if n, _ := a.Match([]store.Selector{{All: true}}, 0)(); n != 0 {
 		t.Errorf("%d pages live", n)
 	}
 }

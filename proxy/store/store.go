@@ -72,6 +72,7 @@ type Entry struct {
 
 	checked atomic.Uint64 // the log's number up to which no record matches
 	soft    atomic.Bool
+	row     uint32 // its place in the roll, from 1 on; guarded by the roll
 }
 
 // Life says what the purge log makes of an entry.

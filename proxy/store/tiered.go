@@ -260,19 +260,29 @@ func (t *Tiered) Tiers(ctx context.Context, key cachepolicy.Key) (memory, redis 
 	return memory, redis, err
 }
 
-// Count is how many entries of the memory tier a purge of selectors would
-// hit: a dry run. It walks the tier.
-func (t *Tiered) Count(selectors []Selector) int {
-	dry := newPurgeIndex()
-	dry.add(selectors, ^uint64(0))
-	n := 0
-	t.memory.each(func(e *Entry) bool {
-		if t.log.Judge(e) != Dead && dry.judge(e) != Alive {
+// Match notes where the purge log stands, and returns how to count the entries
+// of the memory tier that were alive then and that a purge of selectors hits,
+// and to list up to urls distinct URLs of the public pages among them, most
+// used first. The counting may go on beside the purge itself, or after it.
+func (t *Tiered) Match(selectors []Selector, urls int) func() (n int, public []string) {
+	at := t.log.Position()
+	return func() (n int, public []string) {
+		dry := newPurgeIndex()
+		dry.add(selectors, ^uint64(0))
+		hits := make(map[string]uint32)
+		t.memory.roll.each(selectors, func(e *Entry) {
+			if dry.judge(e) == Alive || t.log.deadAt(e, at) {
+				return
+			}
 			n++
-		}
-		return true
-	})
-	return n
+			if urls > 0 && e.Response != nil && !e.personal() {
+				hits[e.URL] = max(hits[e.URL], e.Hits.Load())
+			}
+		})
+		public = slices.Collect(maps.Keys(hits))
+		slices.SortFunc(public, func(a, b string) int { return cmp.Or(cmp.Compare(hits[b], hits[a]), cmp.Compare(a, b)) })
+		return n, public[:min(len(public), urls)]
+	}
 }
 
 // Stats are the store's figures, counted from the start.
@@ -302,21 +312,4 @@ func (t *Tiered) Stats() Stats {
 		FailedSets: v.failedSets.Load(), Dropped: t.queue.dropped.Load(), Refused: t.refused.Load(),
 		Corrupt: v.corrupt.Load(), Queued: t.queue.length(),
 	}
-}
-
-// PublicURLs lists up to limit distinct URLs of public pages in memory that
-// selectors match, most used first. It walks the tier.
-func (t *Tiered) PublicURLs(selectors []Selector, limit int) []string {
-	dry := newPurgeIndex()
-	dry.add(selectors, ^uint64(0))
-	hits := make(map[string]uint32)
-	t.memory.each(func(e *Entry) bool {
-		if e.Response != nil && e.Session == "" && e.User == "" && t.log.Judge(e) != Dead && dry.judge(e) != Alive {
-			hits[e.URL] = max(hits[e.URL], e.Hits.Load())
-		}
-		return true
-	})
-	urls := slices.Collect(maps.Keys(hits))
-	slices.SortFunc(urls, func(a, b string) int { return cmp.Or(cmp.Compare(hits[b], hits[a]), cmp.Compare(a, b)) })
-	return urls[:min(len(urls), limit)]
 }
