@@ -63,7 +63,7 @@ const (
 var reasonNames = [numReasons]string{
 	None: "none", RouteOff: "route-off", UncacheableMethod: "uncacheable-method", AmbiguousPath: "ambiguous-path",
 	BodyOnGet: "body-on-get", UpgradeRequest: "upgrade-request", NoIdentity: "no-identity", FlashCookie: "flash-cookie",
-	RequestNoStore: "request-no-store", HitForMiss: "hit-for-miss", NotStored: "not-stored", VaryMismatch: "vary-mismatch",
+	RequestNoStore: "request-no-store", HitForMiss: "hit-for-miss", NotStored: "nothing-stored", VaryMismatch: "vary-mismatch",
 	Stale: "stale", MustValidate: "must-validate", RequestNoCache: "request-no-cache", RequestMaxAge: "request-max-age",
 	RequestOnlyIfCached: "request-only-if-cached", SoftPurged: "soft-purged", Purged: "purged", LogLost: "log-lost",
 	PartMismatch: "part-mismatch", StoreDown: "store-down", ResponseNoStore: "response-no-store",

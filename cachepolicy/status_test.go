@@ -17,7 +17,7 @@ func TestStatus(t *testing.T) {
 		{Status{Hit: true, HasTTL: true, TTL: -1}, "umbral; hit; ttl=-1"},
 		{Status{Hit: true, HasTTL: true, TTL: -2 * time.Second}, "umbral; hit; ttl=-2"},
 		{Status{Hit: true, Fwd: FwdMiss}, "umbral; hit"},
-		{Status{Fwd: FwdURIMiss, Stored: true, Detail: NotStored}, "umbral; fwd=uri-miss; stored; detail=not-stored"},
+		{Status{Fwd: FwdURIMiss, Stored: true, Detail: NotStored}, "umbral; fwd=uri-miss; stored; detail=nothing-stored"},
 		{Status{Fwd: FwdStale, FwdStatus: 304, Stored: true, Collapsed: true, HasTTL: true, TTL: time.Minute}, "umbral; fwd=stale; fwd-status=304; stored; collapsed; ttl=60"},
 		{Status{Fwd: FwdBypass, Detail: RouteOff}, "umbral; fwd=bypass; detail=route-off"},
 		{Status{Fwd: FwdMethod, Detail: UncacheableMethod}, "umbral; fwd=method; detail=uncacheable-method"},

@@ -169,6 +169,10 @@ func (l *line) event() RequestEvent {
 		MS: milliseconds(l.took), Verdict: l.verdict.String(), Tier: tierName(x.Tier), Route: l.route,
 		Session: short(x.Ask.Identity.Session), User: x.Ask.Identity.User,
 	}
+	if x.Visitor != nil && ev.User == "" { // a public page takes no identity, and who watches wants one
+		who := x.Visitor.Identity()
+		ev.Session, ev.User = short(who.Session), who.User
+	}
 	if x.Status.Detail != cachepolicy.None {
 		ev.Reason = reasonName(x.Status.Detail)
 	}

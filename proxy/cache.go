@@ -306,10 +306,7 @@ func (p *Proxy) forward(w http.ResponseWriter, x *Exchange, pl plan) {
 	} else {
 		pl.access = sessions.AccessFull
 	}
-	x.Status.Fwd = fwdFor(pl)
-	if pl.decision.Reason != cachepolicy.NotStored && pl.decision.Reason != cachepolicy.VaryMismatch {
-		x.Status.Detail = pl.decision.Reason
-	}
+	x.Status.Fwd, x.Status.Detail = fwdFor(pl), pl.decision.Reason
 	if x.R.Method == http.MethodHead {
 		// RFC 9111 §4.3.5: the answer may freshen what is stored, never be it.
 		pl.mode, pl.validate = solo, false

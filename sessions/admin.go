@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -29,35 +31,96 @@ type Selector struct {
 
 var errSelector = errors.New("sessions: name a session, a user, or all, and one of them")
 
-// List gives the sessions of a user, oldest first.
-func (t *Terminator) List(ctx context.Context, user string) ([]Info, error) {
+// listMost bounds a list of everybody's sessions.
+const listMost = 10_000
+
+// List gives the sessions that sel names, oldest first; of all there are, any
+// listMost. It is for operators: it walks through Redis for all of them.
+func (t *Terminator) List(ctx context.Context, sel Selector) ([]Info, error) {
+	ids, err := t.named(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
 	var out []Info
-	for _, s := range *t.secrets.Load() {
-		fields, err := t.opt.Client.HKeys(ctx, t.userKey(s.userKey(t.opt.Identity.Realm, user))).Result()
+	for _, i := range ids {
+		info, ok, err := t.info(ctx, i)
 		if err != nil {
-			return nil, t.unavailable(err)
+			return nil, err
 		}
-		for _, f := range fields {
-			if f == "" || f[0] != 's' {
-				continue
-			}
-			i, ok := parseID(f[1:])
-			if !ok {
-				continue
-			}
-			info, ok, err := t.info(ctx, i)
-			if err != nil {
-				return nil, err
-			}
-			if ok {
-				out = append(out, info)
-			}
+		if ok {
+			out = append(out, info)
 		}
 	}
 	slices.SortFunc(out, func(a, b Info) int {
 		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 	})
 	return out, nil
+}
+
+// named are the ids of the records that sel may mean.
+func (t *Terminator) named(ctx context.Context, sel Selector) (ids []id, err error) {
+	add := func(name string) {
+		if i, ok := parseID(name); ok {
+			ids = append(ids, i)
+		}
+	}
+	switch {
+	case sel.All:
+		return t.everyID(ctx)
+	case sel.Session != "":
+		add(sel.Session)
+		return ids, nil
+	}
+	for _, s := range *t.secrets.Load() {
+		fields, err := t.opt.Client.HKeys(ctx, t.userKey(s.userKey(t.opt.Identity.Realm, sel.User))).Result()
+		if err != nil {
+			return nil, t.unavailable(err)
+		}
+		for _, f := range fields {
+			if name, ok := strings.CutPrefix(f, "s"); ok {
+				add(name)
+			}
+		}
+	}
+	return ids, nil
+}
+
+// everyID walks through the records of every node: nothing keeps a list of
+// them, since a sign-in would have to write to it. Tombstones are no hashes.
+func (t *Terminator) everyID(ctx context.Context) (ids []id, err error) {
+	var mu sync.Mutex
+	prefix := t.prefix + "s:"
+	walk := func(ctx context.Context, c redis.Cmdable) error {
+		keys := c.ScanType(ctx, 0, globEscape(prefix)+"*", 1000, "hash").Iterator()
+		for keys.Next(ctx) {
+			i, ok := parseID(strings.TrimPrefix(keys.Val(), prefix))
+			mu.Lock()
+			if ok && len(ids) < listMost {
+				ids = append(ids, i)
+			}
+			full := len(ids) >= listMost
+			mu.Unlock()
+			if full {
+				return nil
+			}
+		}
+		return keys.Err()
+	}
+	if cluster, ok := t.opt.Client.(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return walk(ctx, c) })
+	} else {
+		err = walk(ctx, t.opt.Client)
+	}
+	if err != nil {
+		return nil, t.unavailable(err)
+	}
+	slices.SortFunc(ids, func(a, b id) int { return cmp.Compare(a.String(), b.String()) })
+	return slices.Compact(ids), nil // SCAN may show a key twice
+}
+
+// globEscape makes text stand for itself in a pattern of SCAN.
+func globEscape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`).Replace(s)
 }
 
 // info reads what the operator may know of one record.

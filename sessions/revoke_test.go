@@ -28,7 +28,7 @@ func TestRevoke(t *testing.T) {
 	t.Run("a user with three sessions over two edges", func(t *testing.T) {
 		bs := []*browser{signedIn(t, e, "u"), signedIn(t, f, "u"), signedIn(t, e, "u")}
 		other := signedIn(t, f, "v")
-		list, err := e.term.List(ctx, "u")
+		list, err := e.term.List(ctx, Selector{User: "u"})
 		if err != nil || len(list) != 3 || list[0].User != "u" || list[0].SignedIn.IsZero() || list[0].Expires.IsZero() {
 			t.Fatalf("%v %v", list, err)
 		}
@@ -79,7 +79,7 @@ func TestRevoke(t *testing.T) {
 			}
 			mark := time.Now()
 			all.Wait()
-			list, err := e.term.List(ctx, "racer")
+			list, err := e.term.List(ctx, Selector{User: "racer"})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -310,11 +310,8 @@ func (e *edge) ready(context.Context) []admin.Check {
 type sessionsAdmin struct{ e *edge }
 
 // List implements [admin.Sessions].
-func (s sessionsAdmin) List(ctx context.Context, user string, limit int) ([]admin.Session, error) {
-	if user == "" {
-		return nil, admin.ErrUnsupported
-	}
-	infos, err := s.e.sessions.List(ctx, user)
+func (s sessionsAdmin) List(ctx context.Context, of admin.Target, limit int) ([]admin.Session, error) {
+	infos, err := s.e.sessions.List(ctx, sessions.Selector{Session: of.Session, User: of.User, All: of.All})
 	if err != nil {
 		return nil, err
 	}
@@ -338,10 +335,16 @@ func (s sessionsAdmin) List(ctx context.Context, user string, limit int) ([]admi
 
 // Revoke implements [admin.Sessions].
 func (s sessionsAdmin) Revoke(ctx context.Context, target admin.Target) (admin.Revoked, error) {
-	n, err := s.e.sessions.Revoke(ctx, sessions.Selector{Session: target.Session, User: target.User, All: target.All})
+	sel := sessions.Selector{Session: target.Session, User: target.User, All: target.All}
+	var all []sessions.Info
+	if target.All { // ended by a mark, which counts nothing
+		all, _ = s.e.sessions.List(ctx, sel)
+	}
+	n, err := s.e.sessions.Revoke(ctx, sel)
 	if err != nil {
 		return admin.Revoked{}, err
 	}
+	n += len(all)
 	if n == 0 && target.Session != "" {
 		return admin.Revoked{}, admin.ErrNotFound
 	}

@@ -182,15 +182,15 @@ func TestStatsAndTop(t *testing.T) {
 }
 
 const eventsText = `event: request
-data: {"time":"2026-01-01T00:00:00Z","data":{"method":"GET","host":"x","path":"/a/\u001b[2J","status":200,"verdict":"hit","tier":"memory","user":"42","bytes":10,"ms":0.5}}
+data: {"time":"2026-01-01T00:00:00Z","method":"GET","host":"x","path":"/a/\u001b[2J","status":200,"verdict":"hit","tier":"memory","user":"42","bytes":10,"ms":0.5}
 
 : still here
 
 event: request
-data: {"time":"2026-01-01T00:00:01Z","data":{"method":"GET","host":"x","path":"/b/","status":200,"verdict":"miss","reason":"not-stored","ms":12}}
+data: {"time":"2026-01-01T00:00:01Z","method":"GET","host":"x","path":"/b/","status":200,"verdict":"miss","reason":"nothing-stored","ms":12}
 
 event: purge
-data: {"time":"2026-01-01T00:00:02Z","data":{"id":"1-0"}}
+data: {"time":"2026-01-01T00:00:02Z","id":"1-0"}
 
 event: request
 data: nonsense
@@ -198,18 +198,18 @@ data: nonsense
 `
 
 func TestTail(t *testing.T) {
-	answers := map[string]string{"GET /v1/events": eventsText}
+	answers := map[string]string{"GET /v1/events": eventsText, "GET /v1/events?user=42": eventsText}
 	for _, test := range []struct {
 		args        []string
 		want, never string
 	}{
-		{nil, "miss not-stored", "\x1b"},
-		{nil, `--- purge {"id":"1-0"}`, "nonsense"},
+		{nil, "miss nothing-stored", "\x1b"},
+		{nil, `--- purge {"time":"2026-01-01T00:00:02Z","id":"1-0"}`, "nonsense"},
 		{[]string{"--verdict", "hit,stale"}, "x/a/?[2J hit memory user=42 0.5 ms 10 B", "miss"},
 		{[]string{"--path", "/b"}, "x/b/ miss", "hit"},
 		{[]string{"--path", "/*/"}, "x/b/ miss", "hit"},
 		{[]string{"--user", "42"}, "user=42", "purge"},
-		{[]string{"--json", "--path", "/b"}, `"path":"/b/"`, "---"},
+		{[]string{"--json", "--path", "/b"}, `{"type":"request","time":"2026-01-01T00:00:01Z","method":"GET","host":"x","path":"/b/"`, "---"},
 	} {
 		_, code, out, stderr := ask(t, answers, append([]string{"tail"}, test.args...)...)
 		if code != exitNo || stderr != "umbral: the stream of events ended: the edge is shutting down\n" {
@@ -223,7 +223,7 @@ func TestTail(t *testing.T) {
 
 func TestSessions(t *testing.T) {
 	answers := map[string]string{
-		"GET /v1/sessions?user=42":          `{"sessions":[{"id":"s1","user":"42","created":"2026-01-01T00:00:00Z","cookies":["sessionid"]}]}`,
+		"GET /v1/sessions?user=42":          `{"sessions":[{"id":"s1","user":"42","created":"2026-01-01T00:00:00Z","signed_in_at":"2026-01-01T00:00:01Z"}]}`,
 		"GET /v1/sessions":                  `{"sessions":[]}`,
 		"DELETE /v1/users/a%2Fb/sessions":   `{"revoked":3,"complete":true,"edges":[{"id":"e1","applied":true,"ms":2}]}`,
 		"DELETE /v1/sessions/s1":            `{"revoked":1,"complete":false}`,

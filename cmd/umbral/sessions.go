@@ -16,11 +16,9 @@ import (
 type session struct {
 	ID       string     `json:"id"`
 	User     string     `json:"user"`
-	Auth     string     `json:"auth"`
 	Created  time.Time  `json:"created"`
-	LastSeen *time.Time `json:"last_seen"`
+	SignedIn *time.Time `json:"signed_in_at"`
 	Expires  *time.Time `json:"expires"`
-	Cookies  []string   `json:"cookies"`
 }
 
 func newSessionsCommand() *cobra.Command {
@@ -37,21 +35,28 @@ func newSessionsCommand() *cobra.Command {
 }
 
 func newSessionsListCommand() *cobra.Command {
-	var user string
+	var user, id string
+	var all bool
 	var limit int
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List sessions, all or a user's",
-		Example: "  umbral sessions list --user 42",
-		Args:    cobra.NoArgs,
+		Use:   "list",
+		Short: "List sessions: all, a user's, or one",
+		Example: `  umbral sessions list
+  umbral sessions list --user 42`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			query := url.Values{}
+			for name, value := range map[string]string{"user": user, "session": id} {
+				if value != "" {
+					query.Set(name, value)
+				}
+			}
+			if len(query) > 1 || all && len(query) > 0 {
+				return usagef("name one of --user, --session and --all")
+			}
 			client, err := newAdminClient(cmd)
 			if err != nil {
 				return err
-			}
-			query := url.Values{}
-			if user != "" {
-				query.Set("user", user)
 			}
 			if limit > 0 {
 				query.Set("limit", fmt.Sprint(limit))
@@ -72,6 +77,8 @@ func newSessionsListCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "only this user's, as the app names the user")
+	cmd.Flags().StringVar(&id, "session", "", "only this one")
+	cmd.Flags().BoolVar(&all, "all", false, "everybody's, which is the default")
 	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many (default: the edge's)")
 	addAPIFlags(cmd)
 	return cmd
@@ -83,10 +90,10 @@ func printSessions(w io.Writer, list []session) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "SESSION\tUSER\tCREATED\tLAST SEEN\tEXPIRES\tCOOKIES")
+	_, _ = fmt.Fprintln(t, "SESSION\tUSER\tCREATED\tSIGNED IN\tEXPIRES")
 	for _, s := range list {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", printable(s.ID), printable(cmp.Or(s.User, "–")),
-			moment(&s.Created), moment(s.LastSeen), moment(s.Expires), printable(strings.Join(s.Cookies, " ")))
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(s.ID), printable(cmp.Or(s.User, "–")),
+			moment(&s.Created), moment(s.SignedIn), moment(s.Expires))
 	}
 	return t.Flush()
 }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os/signal"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,7 +18,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// requestEvent is the data of an event of type request.
+// requestEvent is an event of type request.
 type requestEvent struct {
 	Method  string  `json:"method"`
 	Host    string  `json:"host"`
@@ -31,26 +33,21 @@ type requestEvent struct {
 	MS      float64 `json:"ms"`
 }
 
-// tailFilter says which requests are shown; an empty member lets all pass.
+// tailFilter says which requests are shown; an empty member lets all pass. The
+// user is the edge's to tell: events carry a digest.
 type tailFilter struct {
 	path, user string
 	verdicts   []string
 }
 
+// tailVerdicts are those of the access log.
+var tailVerdicts = []string{"hit", "stale", "revalidated", "miss", "bypass", "refused", "edge", "error"}
+
 // match: a path without a star is a prefix, one with a star a glob in which
 // "*" stands for anything but "/".
 func (f *tailFilter) match(e *requestEvent) bool {
-	if f.user != "" && e.User != f.user {
+	if len(f.verdicts) > 0 && !slices.Contains(f.verdicts, e.Verdict) {
 		return false
-	}
-	if len(f.verdicts) > 0 {
-		found := false
-		for _, v := range f.verdicts {
-			found = found || v == e.Verdict
-		}
-		if !found {
-			return false
-		}
 	}
 	if !strings.ContainsAny(f.path, "*?[") {
 		return strings.HasPrefix(e.Path, f.path)
@@ -73,6 +70,11 @@ until Ctrl-C. Filters hold for requests, and with one only requests are shown.`,
 			if _, err := path.Match(f.path, ""); err != nil {
 				return usagef("--path %q is not a glob", f.path)
 			}
+			for _, v := range f.verdicts {
+				if !slices.Contains(tailVerdicts, v) {
+					return usagef("--verdict %q is none of %s", v, strings.Join(tailVerdicts, ", "))
+				}
+			}
 			client, err := newAdminClient(cmd)
 			if err != nil {
 				return err
@@ -88,7 +90,7 @@ until Ctrl-C. Filters hold for requests, and with one only requests are shown.`,
 	}
 	cmd.Flags().StringVar(&f.path, "path", "", "only paths that begin so, or match the glob")
 	cmd.Flags().StringVar(&f.user, "user", "", "only requests of this user")
-	cmd.Flags().StringSliceVar(&f.verdicts, "verdict", nil, "only these verdicts: hit, stale, revalidated, miss, bypass, refused, error")
+	cmd.Flags().StringSliceVar(&f.verdicts, "verdict", nil, "only these verdicts: "+strings.Join(tailVerdicts, ", "))
 	addAPIFlags(cmd)
 	return cmd
 }
@@ -100,7 +102,11 @@ const maxEvent = 1 << 20
 //
 //	stream = *( *( "event:" TYPE LF / "data:" JSON LF / ":" COMMENT LF ) LF )
 func tail(ctx context.Context, w io.Writer, client *adminClient, f *tailFilter, raw bool) error {
-	answer, err := client.open(ctx, "GET", "/v1/events", nil)
+	path := "/v1/events"
+	if f.user != "" {
+		path += "?user=" + url.QueryEscape(f.user)
+	}
+	answer, err := client.open(ctx, "GET", path, nil)
 	if err != nil {
 		return err
 	}
@@ -132,31 +138,30 @@ func tail(ctx context.Context, w io.Writer, client *adminClient, f *tailFilter, 
 	return errors.New("the stream of events ended: the edge is shutting down")
 }
 
-// show prints one event.
+// show prints one event: its members, with the time in front.
 func show(w io.Writer, kind, data string, f *tailFilter, raw bool) error {
-	if data == "" {
-		return nil
-	}
 	var event struct {
-		Time time.Time       `json:"time"`
-		Data json.RawMessage `json:"data"`
+		Time time.Time `json:"time"`
+		requestEvent
 	}
-	if err := json.Unmarshal([]byte(data), &event); err != nil {
+	if data == "" || json.Unmarshal([]byte(data), &event) != nil {
 		return nil // not for us
 	}
+	e := &event.requestEvent
 	filtered := f.path != "" || f.user != "" || len(f.verdicts) > 0
-	if kind != "request" {
-		if filtered {
-			return nil
-		}
-		return showOther(w, kind, data, event.Time, event.Data, raw)
-	}
-	var e requestEvent
-	if err := json.Unmarshal(event.Data, &e); err != nil || !f.match(&e) {
+	if kind == "request" && !f.match(e) || kind != "request" && filtered {
 		return nil
 	}
-	if raw {
-		_, err := fmt.Fprintln(w, data)
+	stamp := "            "
+	if !event.Time.IsZero() {
+		stamp = event.Time.Local().Format("15:04:05.000")
+	}
+	switch {
+	case raw:
+		_, err := fmt.Fprintf(w, "{\"type\":%q,%s\n", kind, strings.TrimPrefix(data, "{"))
+		return err
+	case kind != "request":
+		_, err := fmt.Fprintf(w, "%s --- %s %s\n", stamp, printable(kind), printable(data))
 		return err
 	}
 	why := e.Verdict
@@ -167,26 +172,10 @@ func show(w io.Writer, kind, data string, f *tailFilter, raw bool) error {
 	}
 	who := ""
 	if e.User != "" {
-		who = " user=" + printable(e.User)
+		who = " user=" + printable(e.User[:min(len(e.User), 12)])
 	}
-	_, err := fmt.Fprintf(w, "%s %d %-7s %s %s%s %.1f ms %s\n", event.Time.Local().Format("15:04:05.000"),
-		e.Status, e.Method, printable(e.Host+e.Path), why, who, e.MS, byteSize(e.Bytes))
-	return err
-}
-
-func showOther(w io.Writer, kind, data string, when time.Time, body json.RawMessage, raw bool) error {
-	if raw {
-		_, err := fmt.Fprintln(w, data)
-		return err
-	}
-	if len(body) == 0 {
-		body = json.RawMessage(data)
-	}
-	stamp := "            "
-	if !when.IsZero() {
-		stamp = when.Local().Format("15:04:05.000")
-	}
-	_, err := fmt.Fprintf(w, "%s --- %s %s\n", stamp, printable(kind), body)
+	_, err := fmt.Fprintf(w, "%s %d %-7s %s %s%s %.1f ms %s\n", stamp,
+		e.Status, printable(e.Method), printable(e.Host+e.Path), why, who, e.MS, byteSize(e.Bytes))
 	return err
 }
 

@@ -99,7 +99,7 @@ function startSessions() {
       if (!sessions.length) { box.replaceChildren(h('p', { class: 'empty' }, user ? `No session of ${user}.` : 'No session.')); return; }
       box.replaceChildren(h('div', { class: 'scroll' }, h('table', {}, h('tbody', {}, ...sessions.map(x => h('tr', {},
         h('td', {}, h('b', {}, x.user || h('span', { class: 'dim' }, x.auth)), h('div', { class: 'dim mono', title: x.id }, x.id.slice(0, 12))),
-        h('td', { class: 'dim' }, 'since ', say.span(Date.now() - Date.parse(x.signed_in_at || x.created)), x.last_seen ? h('div', {}, 'seen ', say.span(Date.now() - Date.parse(x.last_seen)), ' ago') : ''),
+        h('td', { class: 'dim' }, 'since ', say.span(Date.now() - Date.parse(x.signed_in_at || x.created))),
         h('td', { class: 'num' }, h('button', { class: 'tiny danger', on: { click: () => revoke('/v1/sessions/' + encodeURIComponent(x.id)) } }, 'Revoke'))))))));
     } catch (err) { box.replaceChildren(h('p', { class: 'empty' }, err.problem?.status === 501 ? 'Name a user to see the sessions.' : err.message)); }
   };

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -22,7 +23,7 @@ type Event struct {
 
 var (
 	eventTypes = []string{proxy.EventRequest, proxy.EventPurge, proxy.EventReload, proxy.EventState}
-	verdicts   = []string{"hit", "stale", "revalidated", "miss", "bypass", "refused", "error"}
+	verdicts   = []string{"hit", "stale", "revalidated", "miss", "bypass", "refused", "edge", "error"}
 )
 
 // Limits of GET /v1/events.
@@ -37,7 +38,7 @@ const (
 type filter struct {
 	types         []string
 	path, verdict string
-	users         []string // digests; nil: everybody
+	user          func(digest string) bool // nil: everybody
 }
 
 func (f *filter) match(e Event) bool {
@@ -50,7 +51,39 @@ func (f *filter) match(e Event) bool {
 	}
 	return strings.HasPrefix(q.Path, f.path) &&
 		(f.verdict == "" || q.Verdict == f.verdict) &&
-		(f.users == nil || slices.Contains(f.users, q.User))
+		(f.user == nil || f.user(q.User))
+}
+
+// maxOthers bounds the digests that a stream remembers as somebody else's.
+const maxOthers = 10_000
+
+// userFilter tells whether a digest is the user's. A sign-in may give the user
+// a new one, so that each digest not met before is asked about once.
+func (a *API) userFilter(ctx context.Context, uid string) (func(string) bool, error) {
+	own, err := a.UserDigests(ctx, uid)
+	if err != nil {
+		return nil, err
+	}
+	others := map[string]bool{}
+	return func(digest string) bool {
+		if digest == "" || others[digest] {
+			return false
+		}
+		if slices.Contains(own, digest) {
+			return true
+		}
+		if now, err := a.UserDigests(ctx, uid); err == nil {
+			own = now
+		}
+		if slices.Contains(own, digest) {
+			return true
+		}
+		if len(others) >= maxOthers {
+			clear(others)
+		}
+		others[digest] = true
+		return false
+	}, nil
 }
 
 // filter reads ?type=&path=&user=&verdict=; user is a uid, for which events
@@ -73,10 +106,9 @@ func (a *API) filter(r *http.Request) (*filter, error) {
 		if a.UserDigests == nil {
 			return nil, absent("sessions: it cannot filter by user")
 		}
-		if f.users, err = a.UserDigests(r.Context(), user); err != nil {
+		if f.user, err = a.userFilter(r.Context(), user); err != nil {
 			return nil, err
 		}
-		f.users = orEmpty(f.users)
 	}
 	return f, nil
 }

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -65,7 +64,7 @@ func (f *fake) options() Options {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.explains = append(f.explains, q)
-			return Explanation{Route: "/x", Method: q.Method, URL: q.URL, Verdict: "forward", Reason: "not-stored"}, nil
+			return Explanation{Route: "/x", Method: q.Method, URL: q.URL, Verdict: "forward", Reason: "nothing-stored"}, nil
 		},
 		Routes: func() []Route {
 			return []Route{{Pattern: "/x", TTL: "15m", Vary: "public", P50: Millis(1500 * time.Microsecond)}}
@@ -87,14 +86,16 @@ func (f *fake) Match(sel []store.Selector, urls int) func() (int, []string) {
 	return func() (int, []string) { return 10 * len(sel), public[:min(urls, 1)] }
 }
 
-func (f *fake) List(_ context.Context, user string, _ int) ([]Session, error) {
-	switch user {
-	case "":
-		return nil, fmt.Errorf("listing every user is %w", ErrUnsupported)
-	case "nobody":
+func (f *fake) List(_ context.Context, of Target, _ int) ([]Session, error) {
+	switch {
+	case of.User == "nobody":
 		return nil, nil
+	case of.Session != "":
+		return []Session{{ID: of.Session, Auth: "session", Created: f.clock()}}, nil
+	case of.All:
+		return []Session{{ID: "s2", Auth: "anonymous", Created: f.clock()}}, nil
 	}
-	return []Session{{ID: "s1", User: user, Auth: "user", Created: f.clock()}}, nil
+	return []Session{{ID: "s1", User: of.User, Auth: "user", Created: f.clock()}}, nil
 }
 
 func (f *fake) Revoke(_ context.Context, t Target) (Revoked, error) {

@@ -17,10 +17,6 @@ import (
 // there. It becomes 404.
 var ErrNotFound = errors.New("admin: not found")
 
-// ErrUnsupported says that the edge as it is set up cannot do what was asked.
-// It becomes 501, with the wrapping error's text as the detail.
-var ErrUnsupported = errors.New("not supported")
-
 // Problem is a problem detail (RFC 9457 §3). Its type is about:blank, so that
 // the title is the status's phrase (§4.2.1), unless Type says otherwise.
 type Problem struct {
@@ -65,8 +61,6 @@ func problemOf(err error) *Problem {
 		return &Problem{Status: http.StatusBadRequest, Detail: "the purge is too large for one record of the log"}
 	case errors.Is(err, ErrNotFound):
 		return &Problem{Status: http.StatusNotFound, Detail: "there is none of that name"}
-	case errors.Is(err, ErrUnsupported):
-		return &Problem{Status: http.StatusNotImplemented, Detail: err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Problem{Status: http.StatusGatewayTimeout, Detail: "it did not end in time", retry: 2 * time.Second}
 	}

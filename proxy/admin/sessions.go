@@ -8,9 +8,8 @@ import (
 
 // Sessions lists and revokes what the edge holds for visitors.
 type Sessions interface {
-	// List returns up to limit sessions of user, newest first; of all users
-	// where user is "". It may refuse the latter with [ErrUnsupported].
-	List(ctx context.Context, user string, limit int) ([]Session, error)
+	// List returns up to limit sessions of those that of names, newest first.
+	List(ctx context.Context, of Target, limit int) ([]Session, error)
 	// Revoke ends what target names and makes its pages unreachable. It
 	// returns when every live edge has applied it, or with Complete false
 	// after a second. No such session: [ErrNotFound].
@@ -28,14 +27,11 @@ type Session struct {
 	Auth       string     `json:"auth"`
 	Created    time.Time  `json:"created"`
 	SignedInAt *time.Time `json:"signed_in_at,omitempty"`
-	LastSeen   *time.Time `json:"last_seen,omitempty"`
-	Expires    *time.Time `json:"expires,omitempty"`
-	// Cookies are the names in the jar, never the values.
-	Cookies []string `json:"cookies,omitempty"`
-	Bytes   int      `json:"bytes,omitempty"`
+	// Expires is when it ends if it is not used again.
+	Expires *time.Time `json:"expires,omitempty"`
 }
 
-// Target is what a revocation ends. Exactly one field is set.
+// Target is what a list shows, or a revocation ends. Exactly one field is set.
 type Target struct {
 	Session string
 	User    string
@@ -49,12 +45,13 @@ type Revoked struct {
 	Edges    []EdgeAck `json:"edges,omitempty"`
 }
 
-// sessions answers GET /v1/sessions?user=&limit=.
+// sessions answers GET /v1/sessions?user=&session=&limit=: all where neither
+// is named.
 func (a *API) sessions(w http.ResponseWriter, r *http.Request, _ caller) error {
 	if a.Sessions == nil {
 		return absent("sessions")
 	}
-	q, err := parseParams(r, []string{"user", "limit"})
+	q, err := parseParams(r, []string{"user", "session", "limit"})
 	if err != nil {
 		return err
 	}
@@ -62,13 +59,15 @@ func (a *API) sessions(w http.ResponseWriter, r *http.Request, _ caller) error {
 	if err != nil {
 		return err
 	}
-	user := q.Get("user")
-	if user != "" {
-		if err := plainText(user); err != nil {
-			return badField("user", err.Error())
-		}
+	of := Target{User: q.Get("user"), Session: q.Get("session")}
+	of.All = of.User+of.Session == ""
+	switch err := plainText(of.User + of.Session); {
+	case of.User != "" && of.Session != "":
+		return badField("session", "give user or session, not both")
+	case err != nil && !of.All:
+		return badField("user", err.Error())
 	}
-	list, err := a.Sessions.List(r.Context(), user, limit)
+	list, err := a.Sessions.List(r.Context(), of, limit)
 	if err != nil {
 		return err
 	}
