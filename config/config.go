@@ -76,6 +76,7 @@ type RateLimit struct {
 // Warm says which pages are fetched before visitors ask. The zero Warm is
 // none.
 type Warm struct {
+	Site        string        `yaml:"site" doc:"The host that visitors name, such as www.example.org. Without it the one that the sitemap lists, or that most stored pages belong to."`
 	Sitemap     string        `yaml:"sitemap" doc:"Path of the app's sitemap."`
 	URLs        []string      `yaml:"urls" doc:"Paths to fetch, besides those of the sitemap."`
 	Every       time.Duration `yaml:"every" doc:"How often; 0: once, at the start."`

@@ -300,6 +300,9 @@ func (d *decoder) warm(w *Warm) {
 			d.wrong(v, "warm: %s is not a path: it begins with /", quoted(*v))
 		}
 	}
+	if u, err := url.Parse("http://" + w.Site + "/"); w.Site != "" && (err != nil || u.Host != w.Site || u.User != nil || u.Path != "/") {
+		d.wrong(&w.Site, "warm: %s is not a host such as www.example.org", quoted(w.Site))
+	}
 	check(&w.Sitemap)
 	for i := range w.URLs {
 		check(&w.URLs[i])

@@ -278,11 +278,7 @@ const popular = 2
 
 // pass forwards a request whose answer is nobody else's.
 func (p *Proxy) pass(w http.ResponseWriter, x *Exchange, why cachepolicy.Reason) {
-	x.Status.Detail = why
-	x.Status.Fwd = cachepolicy.FwdBypass
-	if why == cachepolicy.UncacheableMethod {
-		x.Status.Fwd = cachepolicy.FwdMethod
-	}
+	x.Status.Fwd, x.Status.Detail = fwdOfBypass(why), why
 	if err := x.Visitor.Resolve(x.R.Context()); err != nil {
 		p.fail(w, x, err)
 		return
@@ -291,6 +287,14 @@ func (p *Proxy) pass(w http.ResponseWriter, x *Exchange, why cachepolicy.Reason)
 	x.Visitor = x.Visitor.Own(x.R.Context(), x.Client.String())
 	x.plan = plan{mode: pass, access: sessions.AccessFull}
 	p.askApp(w, x)
+}
+
+// fwdOfBypass is RFC 9211 §2.2's reason to go forward without a look.
+func fwdOfBypass(why cachepolicy.Reason) cachepolicy.Fwd {
+	if why == cachepolicy.UncacheableMethod {
+		return cachepolicy.FwdMethod
+	}
+	return cachepolicy.FwdBypass
 }
 
 // alone asks the app for this visitor only; the answer is still judged, so

@@ -54,7 +54,7 @@ func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity cachepoli
 	}
 	if reason := p.bypass(x); reason != cachepolicy.None {
 		ex.Decision.Reason = reason
-		ex.Status = cachepolicy.Status{Fwd: cachepolicy.FwdBypass, Detail: reason}
+		ex.Status = cachepolicy.Status{Fwd: fwdOfBypass(reason), Detail: reason}
 		return ex
 	}
 	f := p.find(ctx, x.Route, &x.Ask, x.Route.Key(&x.Ask))

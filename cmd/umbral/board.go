@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,8 +75,8 @@ func (e *edge) explain(ctx context.Context, q admin.ExplainQuery) (admin.Explana
 	if err != nil {
 		return admin.Explanation{}, err
 	}
-	if u.Host == "" {
-		u.Host = e.set.Upstreams[0].Host
+	if u.Host == "" || slices.Contains(appHosts(e.set), u.Host) {
+		u.Host = e.site()
 	}
 	r, err := http.NewRequestWithContext(ctx, q.Method, "/", nil)
 	if err != nil {
@@ -151,9 +152,10 @@ func scopeWord(s cachepolicy.Scope) string {
 }
 
 func ttlWord(r *cachepolicy.Rule) string {
+	method, _, some := strings.Cut(r.Pattern, " ")
 	switch {
-	case r.Off:
-		return "off"
+	case r.Off, some && method != http.MethodGet && method != http.MethodHead:
+		return "off" // nothing but GET and HEAD is ever stored
 	case r.TTL == cachepolicy.AppTTL:
 		return "app"
 	}
@@ -203,7 +205,7 @@ func (e *edge) routes() []admin.Route {
 			a.Notes = append(a.Notes, fmt.Sprintf("refresh_ahead %g%%", r.Rule.RefreshAhead*100))
 		}
 		if l := r.Limit; l != nil {
-			a.Notes = append(a.Notes, fmt.Sprintf("rate_limit %d/%s by %s", l.Rate, shortDuration(l.Per), [...]string{"ip", "session", "user"}[l.By]))
+			a.Notes = append(a.Notes, fmt.Sprintf("rate_limit %d/%s by %s", l.Rate, strings.TrimPrefix(shortDuration(l.Per), "1"), [...]string{"ip", "session", "user"}[l.By]))
 		}
 		out = append(out, a)
 	}
@@ -351,33 +353,57 @@ func (s sessionsAdmin) Revoke(ctx context.Context, target admin.Target) (admin.R
 	return admin.Revoked{Revoked: n, Complete: true}, nil
 }
 
-// warm fetches pages ahead of their visitors, as the file's warm section says.
+// warmAgain is when warming that has failed is tried again: at the start the
+// app may not be there yet.
+const warmAgain = 30 * time.Second
+
+// warm fetches pages ahead of their visitors, as the file's section says, and
+// begins anew when a reload changes it.
 func (e *edge) warm(ctx context.Context) {
-	w := e.file.Warm
-	if w.Sitemap == "" && len(w.URLs) == 0 {
-		return
-	}
-	var again <-chan time.Time
-	if w.Every > 0 {
-		t := time.NewTicker(w.Every)
-		defer t.Stop()
-		again = t.C
-	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		for _, q := range []admin.WarmRequest{{Sitemap: w.Sitemap}, {URLs: w.URLs}} {
-			if q.Sitemap == "" && len(q.URLs) == 0 {
-				continue
-			}
-			if _, err := e.warmer.Start(q); err != nil {
-				e.log.Warn("warming has not begun", zap.Error(err))
-			}
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-again:
+		case <-e.rewarm:
+		case <-timer.C:
+		}
+		timer.Stop()
+		e.mu.Lock()
+		w := e.file.Warm
+		e.mu.Unlock()
+		switch again := w.Every; {
+		case w.Sitemap == "" && len(w.URLs) == 0:
+		case !e.warmOnce(ctx, w) && (again == 0 || again > warmAgain):
+			timer.Reset(warmAgain)
+		case again > 0:
+			timer.Reset(again)
 		}
 	}
+}
+
+// warmOnce fetches the sitemap's pages, then those that are named, and
+// reports whether all could be begun.
+func (e *edge) warmOnce(ctx context.Context, w config.Warm) bool {
+	good := true
+	for _, q := range []admin.WarmRequest{{Sitemap: w.Sitemap}, {URLs: w.URLs}} {
+		if q.Sitemap == "" && len(q.URLs) == 0 {
+			continue
+		}
+		q.Concurrency = w.Concurrency
+		job, err := e.warmer.Start(q)
+		if err == nil {
+			if job = e.warmer.Wait(ctx, job); job.State == "failed" {
+				err = errors.New(job.Detail)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			e.log.Warn("warming has failed", zap.Error(err))
+			good = false
+		}
+	}
+	return good
 }
 
 // redisState is told when Redis goes and comes.

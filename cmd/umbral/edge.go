@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,15 +58,16 @@ type edge struct {
 		at     time.Time
 		fields map[string]string
 	}
-	mu   sync.Mutex // orders apply
-	file *config.File
+	rewarm chan struct{} // the file's section warm has changed
+	mu     sync.Mutex    // orders apply, guards file
+	file   *config.File
 }
 
 // newEdge wires the edge from checked settings and a faultless file. It
 // occupies the two ports, so that an occupied one is found before anything
 // runs; on an error nothing is left behind.
 func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edge, err error) {
-	e = &edge{set: set, log: log, access: access, started: time.Now(), events: &proxy.Events{}, metrics: proxy.NewMetrics()}
+	e = &edge{set: set, log: log, access: access, started: time.Now(), events: &proxy.Events{}, metrics: proxy.NewMetrics(), rewarm: make(chan struct{}, 1)}
 	half := e
 	defer func() {
 		if err != nil {
@@ -139,7 +141,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 	}); err != nil {
 		return nil, fmt.Errorf("TLS_CERT: %w", err)
 	}
-	e.warmer = admin.NewWarmer(admin.WarmOptions{Handler: e.proxy, Site: site(set), Concurrency: e.file.Warm.Concurrency, Log: log.Named("warm")})
+	e.warmer = admin.NewWarmer(admin.WarmOptions{Handler: e.proxy, Site: e.site, Apps: appHosts(set), Log: log.Named("warm")})
 	e.api = e.newAdmin()
 	e.operators = &http.Server{Handler: e.api, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, ErrorLog: zap.NewStdLog(zap.NewNop())}
 	e.operators.RegisterOnShutdown(e.api.Close)
@@ -272,6 +274,12 @@ func (e *edge) apply(file *config.File) error {
 	if !reflect.DeepEqual(file.Sessions, e.file.Sessions) || !reflect.DeepEqual(file.Bounds, e.file.Bounds) {
 		e.log.Warn("the sections sessions and limits are read at the start only: restart to put their changes into force")
 	}
+	if !reflect.DeepEqual(file.Warm, e.file.Warm) {
+		select {
+		case e.rewarm <- struct{}{}:
+		default: // it will look anyway
+		}
+	}
 	e.file = file
 	return nil
 }
@@ -352,7 +360,30 @@ func alsoFollowed(set *config.Settings) []string {
 	return files
 }
 
-// site is where paths without a host are meant when pages are warmed.
-func site(set *config.Settings) string {
-	return set.Upstreams[0].Scheme + "://" + set.Upstreams[0].Host
+func appHosts(set *config.Settings) []string {
+	var hosts []string
+	for _, u := range set.Upstreams {
+		hosts = append(hosts, u.Host)
+	}
+	return hosts
+}
+
+// site is the host that visitors name, as far as it is known: where paths are
+// meant that are warmed or explained.
+func (e *edge) site() string {
+	e.mu.Lock()
+	named := e.file.Warm.Site
+	e.mu.Unlock()
+	if named != "" {
+		return named
+	}
+	if most := e.store.PublicURLs([]store.Selector{{All: true}}, 1); len(most) > 0 {
+		host, _, _ := strings.Cut(most[0], "/")
+		return host
+	}
+	port := ":80"
+	if e.set.TLSCert != "" {
+		port = ":443"
+	}
+	return strings.TrimSuffix(hostPort(e.listen.Addr()), port)
 }

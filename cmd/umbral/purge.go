@@ -41,6 +41,7 @@ type receipt struct {
 	Matched  struct {
 		Memory int `json:"memory"`
 	} `json:"matched"`
+	Refresh string `json:"refresh"` // the job that fetches again
 }
 
 // edgeAck says that an edge has applied a purge, and how soon.
@@ -126,6 +127,9 @@ func printReceipt(w io.Writer, p *purgeRequest, r *receipt) error {
 	fmt.Fprintf(&b, "purge %s at %s\n", r.ID, r.At.Local().Format(time.DateTime))
 	fmt.Fprintf(&b, "  matched: %s in this edge's memory\n", count(r.Matched.Memory, "page"))
 	printAcks(&b, r.Edges)
+	if r.Refresh != "" {
+		fmt.Fprintf(&b, "  fetching what went again: job %s\n", r.Refresh)
+	}
 	switch {
 	case r.Complete:
 		b.WriteString("  complete: every live edge has applied it\n")

@@ -25,13 +25,25 @@ var (
 )
 
 // readSitemap fetches a sitemap, or all that an index lists, and returns the
-// distinct pages of the same host, in order. The scheme of a URL is not
+// distinct pages of one host, in order: of the sitemap's own, and of the first
+// that is listed where the sitemap was named by its path, since the app knows
+// the name of its site better than the edge does. The scheme of a URL is not
 // compared: the edge has one of its own, whatever is said in front of it.
 // With an error come the pages found before.
 func (m *Warmer) readSitemap(raw string) (found []warmTarget, skipped int, err error) {
 	first, err := m.target(raw)
 	if err != nil {
 		return nil, 0, err
+	}
+	host := first.host
+	if strings.HasPrefix(raw, "/") {
+		host = ""
+	}
+	foreign := func(t warmTarget) bool {
+		if host == "" {
+			host = t.host
+		}
+		return t.host != host
 	}
 	seen := map[warmTarget]bool{}
 	files := []warmTarget{first}
@@ -42,7 +54,7 @@ func (m *Warmer) readSitemap(raw string) (found []warmTarget, skipped int, err e
 		}
 		for _, loc := range pages {
 			t, err := m.target(loc)
-			if err != nil || t.host != first.host || len(found) >= maxWarmURLs {
+			if err != nil || foreign(t) || len(found) >= maxWarmURLs {
 				skipped++
 				continue
 			}
@@ -54,7 +66,7 @@ func (m *Warmer) readSitemap(raw string) (found []warmTarget, skipped int, err e
 		for _, loc := range more {
 			t, err := m.target(loc)
 			// An index within an index is against the rules, and a loop.
-			if err != nil || t.host != first.host || i > 0 || len(files) >= maxSitemaps {
+			if err != nil || foreign(t) || i > 0 || len(files) >= maxSitemaps {
 				skipped++
 				continue
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,7 +17,7 @@ import (
 // Limits of warming.
 const (
 	warmConcurrency    = 2
-	maxWarmConcurrency = 16
+	maxWarmConcurrency = 64
 	maxWarmURLs        = 50_000
 	maxWarmRunning     = 4
 	maxWarmJobs        = 20
@@ -35,9 +36,12 @@ type WarmOptions struct {
 	// Handler is the edge as its visitors meet it: pages are fetched through
 	// it, never over the network, so a URL cannot lead anywhere else.
 	Handler http.Handler
-	// Site is where paths without a host are meant: "https://example.org".
-	// Empty: full URLs are needed.
-	Site string
+	// Site is the host that visitors name, for paths without one; nil: full
+	// URLs are needed.
+	Site func() string
+	// Apps are hosts of the app itself: no visitor names them, so that a URL
+	// there means the same page of the site.
+	Apps []string
 	// Concurrency is used where a job names none; 0: 2.
 	Concurrency int
 	// Patience is how long one page may take; 0: 30s.
@@ -52,7 +56,7 @@ type WarmRequest struct {
 	Sitemap string `json:"sitemap"`
 	// URLs are full URLs, or paths on the site.
 	URLs []string `json:"urls"`
-	// Concurrency is 1 to 16; 0: the edge's own.
+	// Concurrency is 1 to 64; 0: the edge's own.
 	Concurrency int `json:"concurrency"`
 }
 
@@ -78,6 +82,20 @@ type WarmJob struct {
 	Errors []WarmError `json:"errors,omitempty"`
 	// Detail says why it failed.
 	Detail string `json:"detail,omitempty"`
+
+	over chan struct{} // closed at its end
+}
+
+// Wait returns when the job has ended, or ctx has, and says how it stands.
+func (m *Warmer) Wait(ctx context.Context, job WarmJob) WarmJob {
+	select {
+	case <-job.over:
+	case <-ctx.Done():
+	}
+	if now, ok := m.Job(job.ID); ok {
+		return now
+	}
+	return job
 }
 
 // WarmError is a page that could not be warmed.
@@ -152,7 +170,7 @@ func (m *Warmer) Start(q WarmRequest) (WarmJob, error) {
 	m.running++
 	job := &WarmJob{
 		ID: "w" + strconv.Itoa(m.number), State: "running", Source: source,
-		Started: m.o.Now().UTC(), Total: len(targets), Cache: map[string]int{},
+		Started: m.o.Now().UTC(), Total: len(targets), Cache: map[string]int{}, over: make(chan struct{}),
 	}
 	if q.Sitemap != "" {
 		job.State = "reading"
@@ -203,18 +221,20 @@ var errNoSite = errors.New("needs a full URL, http://host/path: the edge has no 
 
 // target reads a full URL, or a path on the site.
 func (m *Warmer) target(raw string) (warmTarget, error) {
-	if strings.HasPrefix(raw, "/") {
-		if m.o.Site == "" {
-			return warmTarget{}, errNoSite
-		}
-		raw = strings.TrimRight(m.o.Site, "/") + raw
-	}
 	u, err := PlainURL(raw)
 	if err != nil {
 		return warmTarget{}, err
 	}
 	i := strings.IndexByte(u, '/')
-	return warmTarget{host: u[:i], target: u[i:]}, nil
+	t := warmTarget{host: u[:i], target: u[i:]}
+	if t.host != "" && !slices.Contains(m.o.Apps, t.host) {
+		return t, nil
+	}
+	if m.o.Site == nil {
+		return warmTarget{}, errNoSite
+	}
+	t.host = m.o.Site()
+	return t, nil
 }
 
 // keep adds job and forgets the oldest that has ended.
@@ -287,6 +307,7 @@ func (m *Warmer) run(job *WarmJob, q WarmRequest, targets []warmTarget, n int) {
 	now := m.o.Now().UTC()
 	job.State, job.Detail, job.Finished = state, detail, &now
 	m.running--
+	close(job.over)
 	m.o.Log.Info("warm: ended", zap.String("id", job.ID), zap.String("state", state), zap.Int("ok", job.OK), zap.Int("failed", job.Failed), zap.Duration("took", now.Sub(job.Started)))
 }
 

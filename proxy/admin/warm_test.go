@@ -58,6 +58,8 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, body)
 }
 
+func theSite() string { return "site.test" }
+
 // warmed runs a job to its end.
 func warmed(t *testing.T, m *Warmer, q WarmRequest) WarmJob {
 	t.Helper()
@@ -75,7 +77,7 @@ func warmed(t *testing.T, m *Warmer, q WarmRequest) WarmJob {
 
 func TestWarm_urls(t *testing.T) {
 	s := &site{pages: map[string]string{"site.test/a?b=1": "x", "site.test/hit": "x", "other.test/c": "x"}}
-	m := NewWarmer(WarmOptions{Handler: s, Site: "http://site.test"})
+	m := NewWarmer(WarmOptions{Handler: s, Site: theSite})
 	defer m.Close()
 	job := warmed(t, m, WarmRequest{URLs: []string{"/a?b=1", "http://site.test/a?b=1", "/hit", "https://other.test/c", "/gone", "/panic"}})
 	if job.State != "done" || job.Total != 5 || job.Done != 5 || job.OK != 3 || job.Failed != 2 ||
@@ -107,7 +109,7 @@ func TestWarm_sitemap_index(t *testing.T) {
 		"site.test/two.xml.gz": gz(`<urlset><url><loc>https://site.test/a</loc></url><url><loc>https://site.test/d</loc></url></urlset>`),
 		"site.test/a":          "a", "site.test/b?x=1&y=2": "b", "site.test/d": "d",
 	}}
-	m := NewWarmer(WarmOptions{Handler: s, Site: "http://site.test/"})
+	m := NewWarmer(WarmOptions{Handler: s, Site: theSite})
 	defer m.Close()
 	job := warmed(t, m, WarmRequest{Sitemap: "/sitemap.xml", Concurrency: 1})
 	if job.State != "done" || job.Total != 3 || job.OK != 3 || job.Skipped != 3 || job.Detail != "" {
@@ -116,6 +118,28 @@ func TestWarm_sitemap_index(t *testing.T) {
 	want := []string{"site.test/sitemap.xml", "site.test/one.xml", "site.test/two.xml.gz", "site.test/a", "site.test/b?x=1&y=2", "site.test/d"}
 	if !reflect.DeepEqual(s.asked, want) {
 		t.Errorf("asked %v", s.asked)
+	}
+}
+
+func TestWarm_takes_the_site_from_where_it_is_known(t *testing.T) {
+	const here, elsewhere = `<urlset><url><loc>http://app:8000/a</loc></url></urlset>`, `<urlset><url><loc>https://www.site.test/a</loc></url></urlset>`
+	for _, tt := range []struct{ name, sitemap, body, want string }{
+		{"the app's own address", "http://app:8000/sitemap.xml", here, "site.test/a"},
+		{"the app's own address in the sitemap", "/sitemap.xml", here, "site.test/a"},
+		{"a sitemap by its path that names the site", "/sitemap.xml", elsewhere, "www.site.test/a"},
+		{"a sitemap by its URL that names another site", "http://site.test/sitemap.xml", elsewhere, ""},
+	} {
+		s := &site{pages: map[string]string{"site.test/sitemap.xml": tt.body, "site.test/a": "a", "www.site.test/a": "a"}}
+		m := NewWarmer(WarmOptions{Handler: s, Site: theSite, Apps: []string{"app:8000"}})
+		job := warmed(t, m, WarmRequest{Sitemap: tt.sitemap})
+		want := []string{"site.test/sitemap.xml"}
+		if tt.want != "" {
+			want = append(want, tt.want)
+		}
+		if job.State != "done" || job.Failed != 0 || !reflect.DeepEqual(s.asked, want) {
+			t.Errorf("%s: asked %v, %+v", tt.name, s.asked, job)
+		}
+		m.Close()
 	}
 }
 
@@ -152,7 +176,7 @@ func TestWarm_bad_sitemaps(t *testing.T) {
 func TestWarm_keeps_to_its_concurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{pages: map[string]string{}, hold: make(chan struct{})}
-		m := NewWarmer(WarmOptions{Handler: s, Site: "http://site.test"})
+		m := NewWarmer(WarmOptions{Handler: s, Site: theSite})
 		var urls []string
 		for i := range 40 {
 			urls = append(urls, fmt.Sprint("/", i))
@@ -176,7 +200,7 @@ func TestWarm_keeps_to_its_concurrency(t *testing.T) {
 
 func TestWarm_gives_up_on_a_slow_page(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := NewWarmer(WarmOptions{Handler: &site{hold: make(chan struct{})}, Site: "http://site.test", Patience: time.Second})
+		m := NewWarmer(WarmOptions{Handler: &site{hold: make(chan struct{})}, Site: theSite, Patience: time.Second})
 		job := warmed(t, m, WarmRequest{URLs: []string{"/slow"}})
 		if job.Failed != 1 || job.Errors[0].Error != "context deadline exceeded" {
 			t.Errorf("%+v", job)
@@ -187,7 +211,7 @@ func TestWarm_gives_up_on_a_slow_page(t *testing.T) {
 
 func TestWarm_stops_when_closed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := NewWarmer(WarmOptions{Handler: &site{hold: make(chan struct{})}, Site: "http://site.test"})
+		m := NewWarmer(WarmOptions{Handler: &site{hold: make(chan struct{})}, Site: theSite})
 		job, err := m.Start(WarmRequest{URLs: []string{"/a", "/b", "/c", "/d", "/e", "/f"}})
 		if err != nil {
 			t.Fatal(err)
@@ -206,7 +230,7 @@ func TestWarm_stops_when_closed(t *testing.T) {
 func TestWarm_has_a_limit_of_jobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{hold: make(chan struct{})}
-		m := NewWarmer(WarmOptions{Handler: s, Site: "http://site.test"})
+		m := NewWarmer(WarmOptions{Handler: s, Site: theSite})
 		q := WarmRequest{URLs: []string{"/a"}}
 		for range maxWarmRunning {
 			if _, err := m.Start(q); err != nil {
@@ -252,7 +276,7 @@ func TestWarm_call(t *testing.T) {
 		`{"urls":["/a"]}`:                      "urls[0]: needs a full URL",
 		`{"urls":["http://a/"],"sitemap":"b"}`: "not both",
 		`{"sitemap":"ftp://a/"}`:               "sitemap: must be a full URL",
-		`{"urls":["http://a/"],"concurrency":17}`: "concurrency: must be from 1 to 16",
+		`{"urls":["http://a/"],"concurrency":65}`: "concurrency: must be from 1 to 64",
 		`{"site":"/"}`: `unknown field \"site\"`,
 	} {
 		w := ask(h, "POST", "/v1/warm", body)
