@@ -78,7 +78,11 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 		Path: set.RoutesFile, Options: set.Options(), Optional: !set.Named("ROUTES_FILE"),
 		Also: alsoFollowed(set), Done: e.reloaded,
 	}); err != nil {
-		return nil, err
+		var faults config.Faults
+		if errors.As(err, &faults) {
+			return nil, err // each has its place in the file
+		}
+		return nil, fmt.Errorf("ROUTES_FILE: %w", err)
 	}
 	e.file = e.reloader.File()
 	if e.listen, err = listen("LISTEN", set.Listen); err != nil {

@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"umbral/proxy/store/storetest"
+)
+
+// TestAnEdgeStartsWithoutItsApp: an app that is not there yet is no reason not
+// to start; visitors, readyz and doctor are told, and it is found when it comes.
+func TestAnEdgeStartsWithoutItsApp(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	addr := "127.0.0.1:" + freePort(t)
+	e := startEdge(t, "http://"+addr, redisURL(redis), simpleRoutes)
+	v := e.visitor()
+	a := v.get("/page/7")
+	if a.StatusCode != http.StatusBadGateway || strings.Contains(a.Body, "127.0.0.1") || strings.Contains(a.Body, "refused") {
+		t.Errorf("without an app: %d %q", a.StatusCode, a.Body)
+	}
+
+	doctor := exec.Command(binary, "doctor")
+	doctor.Env = append(e.cmd.Env, "ADMIN_LISTEN="+strings.TrimPrefix(e.Admin, "http://"))
+	said, err := doctor.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(said), "✗ App: http://"+addr+" does not answer: connection refused") {
+		t.Errorf("doctor: %v\n%s", err, said)
+	}
+
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := &httptest.Server{Listener: l, Config: &http.Server{Handler: numbered()}}
+	app.Start()
+	t.Cleanup(app.Close)
+	e.eventually("the app is found", func() bool { return v.get("/page/7").StatusCode == 200 })
+	if code := e.stop(); code != 0 {
+		t.Errorf("SIGTERM: exit code %d", code)
+	}
+}
+
+// TestARefusedStartLeavesNothing: an occupied admin port is found before
+// anything is done, in Redis or on the visitors' port.
+func TestARefusedStartLeavesNothing(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	free := "127.0.0.1:" + freePort(t)
+	cmd := exec.Command(binary, "serve", "--listen", free, "--admin-listen", redis.Addr, "--upstream-url", "http://127.0.0.1:9",
+		"--redis-url", redisURL(redis), "--edge-secrets", edgeSecret)
+	cmd.Dir, cmd.Env = t.TempDir(), []string{"PATH=" + os.Getenv("PATH")}
+	said, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Count(string(said), "\n") != 1 || !strings.HasPrefix(string(said), "umbral: ADMIN_LISTEN: ") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	if keys := keysOf(t, redis); len(keys) > 0 {
+		t.Errorf("keys %v", keys)
+	}
+	l, err := net.Listen("tcp", free)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}
