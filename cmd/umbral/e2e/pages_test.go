@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -144,47 +145,98 @@ func TestTwoEdgesShareWhatOneStored(t *testing.T) {
 	}
 }
 
+// TestRedisGoesAndComesBackUnderRequests: eight visitors never stop asking for
+// public pages, known and new, while Redis is stopped, killed and started.
 func TestRedisGoesAndComesBackUnderRequests(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startApp(t, numbered())
 	e := startEdge(t, app.URL, redisURL(redis), simpleRoutes, "REDIS_TIMEOUT=200ms")
-	v := e.visitor()
-	ok := func(when string, n int) {
-		t.Helper()
-		for i := range n {
-			for _, path := range []string{"/page/7", fmt.Sprintf("/page/new-%s-%d", strings.ReplaceAll(when, " ", "-"), i)} {
-				if a := v.get(path); a.StatusCode != 200 {
-					t.Fatalf("%s: GET %s: %d", when, path, a.StatusCode)
+	var asked atomic.Int64
+	stop, failed := make(chan struct{}), make(chan error, 8)
+	for i := range 8 {
+		go func() {
+			v := e.visitor()
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					failed <- nil
+					return
+				default:
 				}
+				path := [...]string{"/page/7", fmt.Sprintf("/page/new-%d-%d", i, n), "/elsewhere"}[n%3]
+				a, err := v.do("GET", path, "")
+				if err != nil || a.StatusCode != 200 || !strings.HasPrefix(a.Body, "GET "+path) {
+					failed <- fmt.Errorf("GET %s: %v %v", path, a.Response, err)
+					return
+				}
+				asked.Add(1)
 			}
+		}()
+	}
+	more := func(n int64) {
+		from := asked.Load()
+		e.eventually(fmt.Sprintf("%d more answers", n), func() bool {
+			select {
+			case err := <-failed:
+				t.Fatal(err)
+			default:
+			}
+			return asked.Load() >= from+n
+		})
+	}
+	v := e.visitor()
+	more(200)
+	for i, end := range []func(){redis.Stop, redis.Kill} {
+		end()
+		more(500)
+		redis.Restart()
+		more(500)
+		back := fmt.Sprintf("/page/back-%d", i)
+		e.eventually("pages are stored again", func() bool { v.get(back); return v.get(back).Hit() })
+		redis.Eventually("Redis has them too", func() bool {
+			return slices.ContainsFunc(keysOf(t, redis), func(k string) bool { return strings.Contains(k, ":edge:c:") })
+		})
+	}
+	close(stop)
+	for range 8 {
+		if err := <-failed; err != nil {
+			t.Fatal(err)
 		}
 	}
-	ok("up", 20)
-	redis.Stop()
-	ok("down", 50)
-	redis.Restart()
-	ok("back", 50)
-	e.eventually("pages are stored again", func() bool { v.get("/page/8"); return v.get("/page/8").Hit() })
 }
 
+// TestCookielessVisitsLeaveNoSession: visitors who never send a cookie back,
+// on public pages, forms and sign-out pages, add no key to Redis.
 func TestCookielessVisitsLeaveNoSession(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startApp(t, func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/accounts/login") {
+		switch r.URL.Path {
+		case "/accounts/login/":
 			http.SetCookie(w, &http.Cookie{Name: "csrftoken", Value: "a-csrf-token", Path: "/"})
+		case "/accounts/logout/":
+			http.SetCookie(w, &http.Cookie{Name: "sessionid", Path: "/", MaxAge: -1})
 		}
 		fmt.Fprint(w, "ok")
 	})
 	e := startEdge(t, app.URL, redisURL(redis), simpleRoutes)
+	paths := [...]string{"/page/7", "/accounts/login/", "/accounts/logout/", "/elsewhere"}
+	for _, path := range paths {
+		e.visitor().get(path)
+	}
+	redis.Eventually("the page is in Redis", func() bool {
+		return slices.ContainsFunc(keysOf(t, redis), func(k string) bool { return strings.Contains(k, ":edge:c:") })
+	})
+	before := keysOf(t, redis)
+
 	const visits = 10000
 	errs := make(chan error, 8)
 	for range 8 {
 		go func() {
 			v := e.visitor()
 			for i := range visits / 8 {
-				path := [...]string{"/page/7", "/accounts/login/", "/elsewhere"}[i%3]
+				path := paths[i%len(paths)]
 				if a, err := v.do("GET", path, ""); err != nil || a.StatusCode != 200 {
-					errs <- fmt.Errorf("GET %s: %v", path, err)
+					errs <- fmt.Errorf("GET %s: %v %v", path, a.Response, err)
 					return
 				}
 			}
@@ -197,8 +249,8 @@ func TestCookielessVisitsLeaveNoSession(t *testing.T) {
 		}
 	}
 	for _, key := range keysOf(t, redis) {
-		if strings.Contains(key, ":edge:s:") {
-			t.Errorf("session key %s", key)
+		if !slices.Contains(before, key) {
+			t.Errorf("10,000 visits without a cookie left %s", key)
 		}
 	}
 }
