@@ -381,7 +381,7 @@ func (e *edge) site() string {
 	if named != "" {
 		return named
 	}
-	if most := e.store.PublicURLs([]store.Selector{{All: true}}, 1); len(most) > 0 {
+	if _, most := e.store.Match([]store.Selector{{All: true}}, 1)(); len(most) > 0 {
 		host, _, _ := strings.Cut(most[0], "/")
 		return host
 	}
