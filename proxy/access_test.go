@@ -313,9 +313,13 @@ func TestMetrics(t *testing.T) {
 	if problems, err := promlint.NewWithMetricFamilies(families).Lint(); err != nil || len(problems) > 0 {
 		t.Error(problems, err)
 	}
-	i := slices.IndexFunc(m.RouteStats(), func(s RouteStat) bool { return s.Route == "/certificado/{id}" })
-	if s := m.RouteStats()[i]; s.Requests != 2 || s.Hits != 2 || s.Bytes != 10 || s.P50 <= 0 || s.P99 < s.P50 {
+	stats, total := m.RouteStats()
+	i := slices.IndexFunc(stats, func(s RouteStat) bool { return s.Route == "/certificado/{id}" })
+	if s := stats[i]; s.Requests != 2 || s.Hits != 2 || s.Bytes != 10 || s.P50 <= 0 || s.P99 < s.P50 {
 		t.Errorf("%+v", s)
+	}
+	if total.Requests != 3 || total.Hits != 2 || total.P50 <= 0 {
+		t.Errorf("all together: %+v", total)
 	}
 }
 

@@ -1,9 +1,6 @@
 package proxy
 
 import (
-	"sort"
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"umbral/cachepolicy"
@@ -103,76 +100,4 @@ func (og *Origin) Collect(c chan<- prometheus.Metric) {
 	if h, ok := og.counts.took.metric(descUpTook); ok {
 		c <- h
 	}
-}
-
-// RouteStat is one route's figures since the process began.
-type RouteStat struct {
-	Route    string  `json:"route"`
-	Requests uint64  `json:"requests"`
-	Hits     uint64  `json:"hits"` // stale and revalidated ones too
-	Misses   uint64  `json:"misses"`
-	Bypassed uint64  `json:"bypassed"`
-	Refused  uint64  `json:"refused"`
-	Errors   uint64  `json:"errors"`
-	Bytes    uint64  `json:"bytes"`
-	P50      float64 `json:"p50_ms"`
-	P99      float64 `json:"p99_ms"`
-}
-
-// RouteStats lists the figures of every route that has been asked for, by
-// name. Quantiles are read off the histogram: as exact as its buckets.
-func (m *Metrics) RouteStats() []RouteStat {
-	var stats []RouteStat
-	for name, r := range *m.routes.Load() {
-		s := RouteStat{Route: name}
-		var all [len(histogramBounds) + 1]uint64
-		for v := range numVerdicts {
-			var n uint64
-			for i := range all {
-				k := r[v].took.buckets[i].Load()
-				all[i] += k
-				n += k
-			}
-			s.Requests += n
-			s.Bytes += r[v].bytes.Load()
-			switch v {
-			case verdictHit, verdictStale, verdictRevalidated:
-				s.Hits += n
-			case verdictMiss:
-				s.Misses += n
-			case verdictBypass:
-				s.Bypassed += n
-			case verdictRefused:
-				s.Refused += n
-			case verdictError:
-				s.Errors += n
-			}
-		}
-		s.P50, s.P99 = quantile(all[:], .5), quantile(all[:], .99)
-		stats = append(stats, s)
-	}
-	sort.Slice(stats, func(i, j int) bool { return stats[i].Route < stats[j].Route })
-	return stats
-}
-
-// quantile reads a quantile off buckets, in milliseconds, linear within a
-// bucket; what exceeds every bound counts as the last.
-func quantile(buckets []uint64, q float64) float64 {
-	var total uint64
-	for _, n := range buckets {
-		total += n
-	}
-	if total == 0 {
-		return 0
-	}
-	rank, below, lower := q*float64(total), 0.0, 0.0
-	for i, bound := range histogramBounds {
-		n := float64(buckets[i])
-		if below+n >= rank && n > 0 {
-			return (lower + (bound-lower)*(rank-below)/n) * float64(time.Second/time.Millisecond)
-		}
-		below += n
-		lower = bound
-	}
-	return lower * float64(time.Second/time.Millisecond)
 }

@@ -122,6 +122,9 @@ type Metrics struct {
 	methods   [len(metricMethods)]atomic.Uint64
 	reasons   [256]atomic.Uint64 // by cachepolicy.Reason
 	tiers     [store.TierRedis + 1]atomic.Uint64
+
+	recentMu sync.Mutex
+	recent   recent
 }
 
 // routeMetrics is one route's.
@@ -152,6 +155,9 @@ func (m *Metrics) Gauge(name, help string, value func() float64) error {
 func (m *Metrics) Counter(name, help string, value func() float64) error {
 	return m.registry.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "umbral", Name: name, Help: help}, value))
 }
+
+// Collapsed is how many requests have waited for another's fetch.
+func (m *Metrics) Collapsed() uint64 { return m.collapsed.Load() }
 
 // Handler serves GET /metrics.
 func (m *Metrics) Handler() http.Handler {

@@ -183,7 +183,8 @@ func verdictWord(v cachepolicy.Verdict) string {
 
 func (e *edge) routes() []admin.Route {
 	figures := map[string]proxy.RouteStat{}
-	for _, s := range e.metrics.RouteStats() {
+	stats, _ := e.metrics.RouteStats()
+	for _, s := range stats {
 		figures[s.Route] = s
 	}
 	all := e.proxy.Rules().Routes()

@@ -53,14 +53,10 @@ type edge struct {
 	purges               atomic.Uint64
 
 	background sync.WaitGroup
-	info       struct {
-		sync.Mutex
-		at     time.Time
-		fields map[string]string
-	}
-	rewarm chan struct{} // the file's section warm has changed
-	mu     sync.Mutex    // orders apply, guards file
-	file   *config.File
+	latency    proxy.RedisLatency
+	rewarm     chan struct{} // the file's section warm has changed
+	mu         sync.Mutex    // orders apply, guards file
+	file       *config.File
 }
 
 // newEdge wires the edge from checked settings and a faultless file. It
@@ -95,6 +91,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 	if err != nil {
 		return nil, err
 	}
+	main.AddHook(&e.latency)
 	logClient, err := e.connect("REDIS_URL", set.RedisURL, 4)
 	if err != nil {
 		return nil, err

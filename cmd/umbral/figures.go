@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 
 	"umbral/proxy/admin"
 	"umbral/proxy/store"
@@ -14,18 +17,10 @@ import (
 func (e *edge) stats(ctx context.Context) admin.Stats {
 	s := e.store.Stats()
 	out := admin.Stats{At: time.Now().UTC(), Started: e.started.UTC(), InFlight: int(e.metrics.InFlight())}
-	var busiest uint64
-	for _, r := range e.metrics.RouteStats() {
-		out.Requests += r.Requests
-		out.Hits += r.Hits
-		out.Misses += r.Misses
-		out.Passes += r.Bypassed
-		out.Errors += r.Errors
-		out.Bytes += r.Bytes
-		if r.Requests > busiest {
-			busiest, out.P50, out.P99 = r.Requests, millis(r.P50), millis(r.P99)
-		}
-	}
+	_, all := e.metrics.RouteStats()
+	out.Requests, out.Bytes, out.Collapsed = all.Requests, all.Bytes, e.metrics.Collapsed()
+	out.Hits, out.Stale, out.Misses, out.Passes, out.Errors = all.Hits, all.Stale, all.Misses, all.Bypassed, all.Errors
+	out.P50, out.P99 = millis(all.P50), millis(all.P99)
 	out.Memory = admin.Memory{
 		Entries: s.Memory.Entries, Bytes: int64(s.Memory.Bytes), Limit: int64(s.Memory.Bound),
 		Personal: int64(s.Memory.PersonalBytes), Evictions: s.Memory.Evictions,
@@ -59,13 +54,16 @@ func (e *edge) redisFigures(ctx context.Context, state store.State) admin.Redis 
 		return out
 	}
 	began := time.Now()
-	info, err := e.clients[0].Info(ctx).Result()
-	if err != nil {
+	if e.clients[0].Ping(ctx).Err() != nil {
 		out.Up, out.Error = false, "Redis does not answer"
 		return out
 	}
 	out.Latency = admin.Millis(time.Since(began))
-	f := infoFields(info)
+	f, err := e.redisInfo(ctx)
+	if err != nil {
+		out.Error = "Redis does not tell its figures: INFO is refused"
+		return out
+	}
 	out.Version, out.MaxMemoryPolicy = f["redis_version"], f["maxmemory_policy"]
 	for name, to := range map[string]*uint64{
 		"used_memory": &out.UsedMemory, "maxmemory": &out.MaxMemory, "connected_clients": &out.ConnectedClients,
@@ -77,15 +75,30 @@ func (e *edge) redisFigures(ctx context.Context, state store.State) admin.Redis 
 	return out
 }
 
-// infoFields reads the answer of INFO.
-func infoFields(info string) map[string]string {
-	f := make(map[string]string)
-	for line := range strings.Lines(info) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			f[name] = value
-		}
+// redisInfo reads INFO; of a cluster the numbers of all masters together.
+func (e *edge) redisInfo(ctx context.Context) (map[string]string, error) {
+	cluster, ok := e.clients[0].(*redis.ClusterClient)
+	if !ok {
+		text, err := e.clients[0].Info(ctx).Result()
+		return parseInfo(text), err
 	}
-	return f
+	var mu sync.Mutex
+	all := make(map[string]string)
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
+		text, err := c.Info(ctx).Result()
+		mu.Lock()
+		defer mu.Unlock()
+		for name, value := range parseInfo(text) {
+			n, err := strconv.ParseUint(value, 10, 64)
+			before, _ := strconv.ParseUint(all[name], 10, 64)
+			if err == nil {
+				value = strconv.FormatUint(before+n, 10)
+			}
+			all[name] = value
+		}
+		return err
+	})
+	return all, err
 }
 
 // register adds to the metrics what the rooms below the proxy measure.
@@ -100,8 +113,10 @@ func (e *edge) register() {
 			panic(err)
 		}
 	}
-	if err := e.metrics.Register(e.origin); err != nil {
-		panic(err)
+	for _, c := range []prometheus.Collector{e.origin, &e.latency, newRedisCollector(e), newMemoryCollector(e)} {
+		if err := e.metrics.Register(c); err != nil {
+			panic(err)
+		}
 	}
 	flag := func(on bool) float64 {
 		if on {
@@ -114,10 +129,8 @@ func (e *edge) register() {
 	gauge("purge_log_lost", "1 while the purge log has been out of reach for too long.", func() float64 { return flag(e.store.Log().Lost(time.Now())) })
 	counter("purges_total", "Purges applied.", func() float64 { return float64(e.purges.Load()) })
 	counter("reloads_total", "Reloads of the routes file that went well.", func() float64 { return float64(e.reloader.Status().Good) })
+	counter("reloads_failed_total", "Reloads of the routes file that changed nothing, for it had faults.", func() float64 { return float64(e.reloader.Status().Failed) })
 	gauge("reload_failed", "1 while the routes file has faults.", func() float64 { return flag(e.reloader.Status().Err != nil) })
-	gauge("memory_entries", "Pages in the memory tier.", func() float64 { return float64(e.store.Stats().Memory.Entries) })
-	gauge("memory_bytes", "Bytes in the memory tier.", func() float64 { return float64(e.store.Stats().Memory.Bytes) })
-	counter("memory_evictions_total", "Pages pushed out of the memory tier.", func() float64 { return float64(e.store.Stats().Memory.Evictions) })
 	counter("redis_errors_total", "Exchanges that Redis failed or refused.", func() float64 { return float64(e.store.Stats().Errors) })
 	counter("redis_dropped_writes_total", "Pages not written to Redis because too many waited.", func() float64 { return float64(e.store.Stats().Dropped) })
 	session := func(names ...string) func() float64 {
@@ -131,27 +144,5 @@ func (e *edge) register() {
 	}
 	counter("sessions_created_total", "Session records made.", session("created"))
 	counter("sessions_ended_total", "Session records ended.", session("ended", "revoked"))
-	gauge("sessions_cached", "Session records held in this edge's memory.", func() float64 { return float64(e.sessions.Stats().Cached) })
-	for name, field := range map[string]string{
-		"used_memory_bytes": "used_memory", "connected_clients": "connected_clients", "commands_processed": "total_commands_processed",
-		"keyspace_hits": "keyspace_hits", "keyspace_misses": "keyspace_misses", "evicted_keys": "evicted_keys",
-	} {
-		gauge("redis_"+name, "Redis's own "+field+".", func() float64 { return e.redisInfo(field) })
-	}
-}
-
-// redisInfo is one figure of INFO, asked for at most once a second.
-func (e *edge) redisInfo(field string) float64 {
-	e.info.Lock()
-	defer e.info.Unlock()
-	if time.Since(e.info.at) > time.Second {
-		e.info.at, e.info.fields = time.Now(), nil
-		ctx, cancel := context.WithTimeout(context.Background(), e.set.RedisTimeout)
-		defer cancel()
-		if text, err := e.clients[0].Info(ctx).Result(); err == nil {
-			e.info.fields = infoFields(text)
-		}
-	}
-	v, _ := strconv.ParseFloat(e.info.fields[field], 64)
-	return v
+	gauge("sessions_active", "Session records in use on this edge: those held in its memory.", func() float64 { return float64(e.sessions.Stats().Cached) })
 }

@@ -105,7 +105,7 @@ func (f *figures) text() string {
 	}
 	line("edge", "%s, %s%s", f.Edge, f.Version, up)
 	line("requests", "%d, %d in flight, %s sent", f.Requests, f.InFlight, byteSize(f.Bytes))
-	line("hit ratio", "%s: %d hits, %d stale, %d misses, %d passed by, %d errors", ratio(f.Hits+f.Stale, f.Misses), f.Hits, f.Stale, f.Misses, f.Passes, f.Errors)
+	line("hit ratio", "%s: %d hits (%d stale), %d misses, %d passed by, %d errors", ratio(f.Hits, f.Misses), f.Hits, f.Stale, f.Misses, f.Passes, f.Errors)
 	line("collapsed", "%d", f.Collapsed)
 	line("latency", "%.2f ms median, %.2f ms for 99 of 100", f.P50, f.P99)
 	line("memory", "%d entries, %s of %s, %d evicted", f.Memory.Entries, byteSize(f.Memory.Bytes), byteSize(f.Memory.Limit), f.Memory.Evictions)

@@ -42,6 +42,7 @@ type Stats struct {
 	At      time.Time `json:"at"`
 	Started time.Time `json:"started,omitzero"`
 
+	// Hits count stale and revalidated ones too.
 	Requests  uint64 `json:"requests"`
 	Hits      uint64 `json:"hits"`
 	Stale     uint64 `json:"stale"`
@@ -51,7 +52,7 @@ type Stats struct {
 	Errors    uint64 `json:"errors"`
 	Bytes     uint64 `json:"bytes"`
 	InFlight  int    `json:"in_flight"`
-	// P50 and P99 are of the newest requests, a few seconds' worth.
+	// P50 and P99 are of the newest requests, up to a minute's worth.
 	P50 Millis `json:"p50_ms"`
 	P99 Millis `json:"p99_ms"`
 
