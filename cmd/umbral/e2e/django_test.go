@@ -4,12 +4,16 @@ package e2e
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -127,30 +131,115 @@ func TestDjangoAdminWithOneCookie(t *testing.T) {
 	}
 }
 
-func TestDjangoPagesAreKeptAndItsOwnCacheIsUntouched(t *testing.T) {
+// rendersOf asks Django itself how many requests have reached it.
+func rendersOf(t *testing.T, django string) int {
+	t.Helper()
+	resp, err := http.Get(django + "/renders/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var n struct{ Renders int }
+	if err := json.NewDecoder(resp.Body).Decode(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n.Renders
+}
+
+func TestDjangoIsNotAskedForAPageWithATTL(t *testing.T) {
 	redis := storetest.StartRedis(t)
-	e := startEdge(t, startDjango(t, redis), redisURL(redis), djangoRoutes)
+	django := startDjango(t, redis)
+	e := startEdge(t, django, redisURL(redis), djangoRoutes)
+	ana := e.browser()
+	if a := submit(t, ana, "/accounts/login/", url.Values{"username": {"ana"}, "password": {"girasol-77"}}); a.StatusCode != 302 {
+		t.Fatalf("sign-in: %d", a.StatusCode)
+	}
 	v := e.visitor()
-	first := v.get("/certificados/")
-	if again := v.get("/certificados/"); first.StatusCode != 200 || !again.Hit() || again.Body != first.Body {
-		t.Errorf("%d, then %s", first.StatusCode, again.Umbral())
+	for _, path := range []string{"/certificados/", "/certificado/3"} {
+		first, before := v.get(path), rendersOf(t, django)
+		for range 10 {
+			for _, c := range []*client{v, ana} {
+				if a := c.get(path); a.StatusCode != 200 || !a.Hit() || a.Body != first.Body {
+					t.Fatalf("%s: %d, %s", path, a.StatusCode, a.Umbral())
+				}
+			}
+		}
+		if after := rendersOf(t, django); after != before {
+			t.Errorf("%s: Django was asked %d times", path, after-before)
+		}
 	}
-	v.get("/publico/") // cache_page, in Django's own keys
-	v.get("/lote/")    // cache.set_many
-	own := func() []string {
-		keys := slices.DeleteFunc(keysOf(t, redis), func(k string) bool { return strings.Contains(k, ":edge:") })
-		slices.Sort(keys)
-		return keys
+}
+
+var fragment = regexp.MustCompile(`<b id="fragment-of">(\w+)</b>, made at <span id="fragment-at">([0-9.]+)<`)
+
+// TestDjangoOwnCachesGoOn: whatever is purged at the edge, what Django keeps in
+// the same Redis stays as it is and in use: sessions, cache_page, a fragment for
+// each person, a cached queryset, set_many.
+func TestDjangoOwnCachesGoOn(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	e := startEdge(t, startDjango(t, redis, "EDGE_HEADER=1"), redisURL(redis), djangoRoutes+`
+  - {match: /panel/, ttl: 1m, vary: user}
+sessions: {identity: {source: header}}
+`)
+	people := map[string]*client{"ana": e.browser(), "luis": e.browser()}
+	for name, password := range map[string]string{"ana": "girasol-77", "luis": "lavanda-99"} {
+		if a := submit(t, people[name], "/accounts/login/", url.Values{"username": {name}, "password": {password}}); a.StatusCode != 302 {
+			t.Fatalf("sign-in: %d", a.StatusCode)
+		}
 	}
-	before := own()
-	if len(before) == 0 {
-		t.Fatal("Django keeps nothing in Redis")
+	v := e.visitor()
+	// seen is what Django's caches hold, as its pages show it.
+	seen := func() map[string]string {
+		t.Helper()
+		got := map[string]string{"cache_page": v.get("/publico/").Body}
+		for name, c := range people {
+			page := c.get("/panel/")
+			m := fragment.FindStringSubmatch(page.Body)
+			if m == nil || m[1] != name {
+				t.Fatalf("the panel of %s: %d %s", name, page.StatusCode, page.Body)
+			}
+			got["fragment of "+name] = m[2]
+		}
+		if a := v.get("/lote/"); !strings.Contains(a.Body, `"read": 20`) {
+			t.Errorf("set_many, get_many: %s", a.Body)
+		}
+		return got
 	}
-	e.purge(map[string]any{"all": true})
-	if after := own(); !slices.Equal(before, after) {
-		t.Errorf("Django's keys were %v, and after a purge of all are %v", before, after)
+	if a := v.get("/certificados/"); a.Header.Get("X-Queryset") != "database" {
+		t.Fatalf("the first list came from the %s", a.Header.Get("X-Queryset"))
 	}
-	if v.get("/certificados/").Hit() {
-		t.Error("the page outlived the purge")
+	before, stored := seen(), djangoKeys(t, redis)
+	if len(stored) < 10 {
+		t.Fatalf("Django keeps only %v", stored)
 	}
+	for _, what := range []map[string]any{
+		{"tags": []string{"certificados"}},
+		{"urls": []string{"/certificados/", "/publico/"}},
+		{"prefixes": []string{"/"}},
+		{"users": []string{"2", "3"}},
+		{"all": true},
+	} {
+		e.purge(what)
+		if after := djangoKeys(t, redis); !maps.Equal(stored, after) {
+			t.Errorf("purge %v: Django's keys were %v, and are %v", what, stored, after)
+		}
+		if after := seen(); !maps.Equal(before, after) {
+			t.Errorf("purge %v: Django showed %v, and shows %v", what, before, after)
+		}
+	}
+	if a := v.get("/certificados/"); a.Hit() || a.Header.Get("X-Queryset") != "cache" {
+		t.Errorf("after all purges the list came from the %s: %s", a.Header.Get("X-Queryset"), a.Umbral())
+	}
+}
+
+// djangoKeys are all keys but the edge's own, with digests of their values.
+func djangoKeys(t *testing.T, redis *storetest.Redis) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, key := range keysOf(t, redis) {
+		if !strings.Contains(key, ":edge:") {
+			found[key] = fmt.Sprintf("%x", sha256.Sum256([]byte(dumpOf(t, redis, key))))
+		}
+	}
+	return found
 }
