@@ -39,6 +39,8 @@ type Exchange struct {
 	// Tier says where a hit came from.
 	Tier store.Tier
 
+	// met: Client and TrustedPeer are the connection's already.
+	met bool
 	// pos is where the purge log stood before anything was looked up.
 	pos store.Position
 	// plan is what fetch is to do with the request that goes up.

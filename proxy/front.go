@@ -80,7 +80,9 @@ func NewFront(o FrontOptions) *Front {
 // know.
 func (f *Front) Admit(x *Exchange) *Refusal {
 	r := x.R
-	x.Client, x.TrustedPeer = f.peer(r.RemoteAddr)
+	if !x.met {
+		x.Client, x.TrustedPeer = f.peer(r.RemoteAddr)
+	}
 	seen := f.clean(r.Header, x.TrustedPeer)
 	if seen&sawConnection != 0 {
 		x.Upgrade = connection(r)

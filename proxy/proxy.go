@@ -67,6 +67,8 @@ type Proxy struct {
 	access   *Access
 	limiter  *Limiter
 	logger   *zap.Logger
+	far      lookup // in both tiers
+	near     lookup // in memory
 
 	rules    atomic.Pointer[Rules]
 	up       *httputil.ReverseProxy
@@ -129,6 +131,8 @@ func New(o Options, rules *Rules) *Proxy {
 	if p.deadline == 0 {
 		p.deadline = 5 * time.Second
 	}
+	p.far = p.store.Lookup
+	p.near = func(_ context.Context, key cachepolicy.Key) (*store.Entry, error) { return p.store.Recall(key), nil }
 	p.rules.Store(rules)
 	p.up = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
