@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -80,13 +79,12 @@ func (e *Express) serve(c *visitorConn, raw []byte) bool {
 	b = append(append(b, "\r\nX-Request-Id: "...), x.ID...)
 	b = append(b, "\r\n\r\n"...)
 	rec := e.p.access.Begin(nil, x)
-	rec.status = code
-	if len(body) > 0 && len(body) <= copyBelow {
-		b = append(b, body...)
-		rec.bytes, body = int64(len(body)), nil
+	above := len(b)
+	if len(body) <= copyBelow {
+		b, body = append(b, body...), nil
 	}
-	n, err := c.send(b, body)
-	rec.bytes += n
+	n, err := c.write(b, body, x.Start)
+	rec.status, rec.bytes = code, int64(max(n-above, 0))
 	e.p.access.End(rec, x)
 	c.end(err, x.Start, e.idle)
 	r.out = b
@@ -221,19 +219,4 @@ func (c *visitorConn) end(err error, now time.Time, idle time.Duration) {
 		c.idleEnd = now.Add(idle)
 		c.Conn.SetReadDeadline(c.idleEnd)
 	}
-}
-
-// send writes head, and body if there is one, and reports how much of the
-// body went out.
-func (c *visitorConn) send(head, body []byte) (int64, error) {
-	if len(body) == 0 {
-		_, err := c.Write(head)
-		return 0, err
-	}
-	if err := c.allow(time.Now()); err != nil {
-		return 0, err
-	}
-	parts := net.Buffers{head, body}
-	n, err := parts.WriteTo(c.Conn)
-	return max(n-int64(len(head)), 0), err
 }

@@ -99,23 +99,24 @@ func (c *visitorConn) Write(p []byte) (int, error) {
 	if c.told.Load() {
 		return len(p), nil
 	}
-	if err := c.allow(time.Now()); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
+	return c.write(p, nil, time.Now())
 }
 
-// allow gives what is written now its time.
-func (c *visitorConn) allow(now time.Time) error {
-	if c.until.Load()-now.UnixNano() >= int64(writeStall*3/4) {
-		return nil
+// write writes p, and more behind it if there is any, within its time.
+func (c *visitorConn) write(p, more []byte, now time.Time) (int, error) {
+	if c.until.Load()-now.UnixNano() < int64(writeStall*3/4) {
+		until := now.Add(writeStall)
+		if err := c.Conn.SetWriteDeadline(until); err != nil {
+			return 0, err
+		}
+		c.until.Store(until.UnixNano())
 	}
-	until := now.Add(writeStall)
-	if err := c.Conn.SetWriteDeadline(until); err != nil {
-		return err
+	if len(more) == 0 {
+		return c.Conn.Write(p)
 	}
-	c.until.Store(until.UnixNano())
-	return nil
+	both := net.Buffers{p, more}
+	n, err := both.WriteTo(c.Conn)
+	return int(n), err
 }
 
 // Close says 408 first where net/http has not said anything. An answer of

@@ -123,9 +123,9 @@ func (t *Terminator) Visit(ctx context.Context, r *http.Request) *Visitor {
 func (t *Terminator) Recall(ctx context.Context, r *http.Request) *Visitor {
 	v, bad := t.visit(ctx, r.Header["Cookie"])
 	switch {
-	case v.shared:
 	case bad, v.old, v.adopting:
 		return nil
+	case v.shared:
 	case v.mode == inSession:
 		known := t.recall(v.secret.id(&v.token), v.at)
 		if known == nil || known.secret != v.secret {
