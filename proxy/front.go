@@ -137,6 +137,9 @@ func (f *Front) target(r *http.Request) *Refusal {
 	if uri == "" || uri[0] != '/' || strings.IndexByte(uri, '#') >= 0 {
 		return refuse(http.StatusBadRequest)
 	}
+	if strings.HasPrefix(uri, "//") && r.URL.EscapedPath() != rawPath(r) {
+		return refuse(http.StatusBadRequest) // net/http could not send it on byte for byte
+	}
 	return nil
 }
 
