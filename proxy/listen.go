@@ -74,7 +74,7 @@ func (c *visitorConn) Read(p []byte) (int, error) {
 	for c.between && n > 0 && err == nil && len(p) == c.whole && c.express.serve(c, p[:n]) {
 		n, err = c.Conn.Read(p)
 	}
-	if n > 0 {
+	if n > 0 && c.between { // not while a request is handled: net/http reads beside the handler
 		c.between = false
 	}
 	if n > 0 && !c.handling.Load() {
