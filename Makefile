@@ -5,9 +5,9 @@ LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 LINT     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench compare fuzz e2e image clean
+.PHONY: help run test lint bench compare fuzz conformance e2e image clean
 
-help: ## list the targets
+help:
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: bin/umbral ## the demo: one process, nothing to install
@@ -37,6 +37,11 @@ compare: bin/umbral ## beside nginx, Varnish, HAProxy and a bare handler
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	.ci/fuzz $(or $(FUZZTIME),10s)
+
+conformance: ## the RFCs, case by case, through the real binary
+	@.ci/need redis-server
+	@$(GO) test -count=1 -v -run '^TestRFC$$' ./cmd/umbral/e2e | \
+	awk '/^conformance:/ {line=$$0; next} /^FAIL/ {bad=1} !/^=== |--- PASS|^PASS|^ok / {print} END {print line; exit bad || !line}'
 
 e2e: ## a real Django and a real Chromium with the real binary
 	@.ci/need redis-server django chromium chromedriver curl

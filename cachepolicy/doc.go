@@ -12,7 +12,7 @@
 //	Policy.Matches        selecting header fields match, RFC 9111 §4.1
 //	Policy.Reuse          RFC 9111 §4, §5.2.1; RFC 5861 §3; RFC 8246
 //	Policy.StaleOnError   RFC 9111 §4.2.4; RFC 5861 §4
-//	Policy.SetValidators  RFC 9111 §4.3.1
+//	Policy.SetValidators  RFC 9111 §4.3.1, §4.1
 //	Precondition          RFC 9111 §4.3.2; RFC 9110 §13
 //	Policy.Freshen        RFC 9111 §4.3.4, §3.2; Policy.FreshenByHead §4.3.5
 //	Policy.Invalidates    RFC 9111 §4.4; RFC 9875 §3
@@ -27,7 +27,8 @@
 // Key, the Index under PathKey may hold a No-Vary-Search, and SearchKey
 // stands for Key. Reuse judges each candidate. What comes back from the app
 // goes to Storable, or Freshen, and is put under VariantKey of the result's
-// own VaryFields, with Index.Add of it under the primary key.
+// own VaryFields, with Index.Add of it under the primary key; where others of
+// the resource have Vary and it has not, Adopt gives it theirs.
 //
 // # Where a choice was open
 //
@@ -38,6 +39,13 @@
 //     RFC 9111 §5.1 says, however much stricter another reading would be.
 //   - Dates match in any case, as RFC 9111 §4.2 says, with single spaces and
 //     GMT only; a wrong weekday is accepted, since the grammar allows it.
+//   - A response without Vary, of a resource known to vary, answers only
+//     requests that are like its own in what the others vary by (§4.1).
+//   - Where what is stored may not be served stale and the app cannot be
+//     reached, the answer is 504, else 502 (§5.2.2.2).
+//   - Fields that a qualified no-cache or private names reach the visitor who
+//     caused the fetch, and are not stored.
+//   - A full answer to a validation that may not be stored ends what was.
 //   - A restriction is honoured in any form (no-store=1), a permission in
 //     its own only.
 //   - A field of a request that is not known here is compared with lines

@@ -108,6 +108,12 @@ func heuristicStatus(status int) bool {
 	return false
 }
 
+// ErrorStatus reports whether a status counts as an error that stale-if-error
+// is for (RFC 5861 §4).
+func ErrorStatus(status int) bool {
+	return status == 500 || status >= 502 && status <= 504
+}
+
 // understood reports whether must-understand is satisfied (RFC 9111
 // §5.2.2.3): the final statuses of RFC 9110 §15 whose caching duties are
 // fulfilled here.

@@ -261,7 +261,7 @@ func FuzzResponse(f *testing.F) {
 			}
 			Precondition(r, s)
 			SelectRanges(r, s, 10)
-			p.SetValidators(http.Header{}, s, (*Index)(nil).Add(s))
+			p.SetValidators(http.Header{}, s, (*Index)(nil).Add(s, Key{}))
 			nm := *resp
 			nm.Status = http.StatusNotModified
 			p.Freshen(r, s, &nm)

@@ -79,15 +79,33 @@ func storedHeader(h http.Header, hidden []string) http.Header {
 	named := connectionNames(h)
 	out := make(http.Header, len(h)+1)
 	for name, lines := range h {
-		switch {
-		case len(lines) == 0, hopByHop(name), slices.Contains(named, name), slices.Contains(hidden, name):
-		case name == "Set-Cookie", name == "Set-Cookie2", name == "Age":
-		case name != "Umbral-Cache-Control" && hiddenFrom(name):
-		default:
+		if len(lines) > 0 && keptField(name) && !slices.Contains(named, name) && !slices.Contains(hidden, name) {
 			out[name] = slices.Clone(lines)
 		}
 	}
 	return out
+}
+
+func keptField(name string) bool {
+	switch name {
+	case "Set-Cookie", "Set-Cookie2", "Age":
+		return false
+	case "Umbral-Cache-Control":
+		return true
+	}
+	return !hopByHop(name) && !hiddenFrom(name)
+}
+
+// Withheld reports whether s lacks fields of the response that it was made
+// from because a qualified no-cache or private names them: these are for the
+// visitor who caused the fetch.
+func (s *Stored) Withheld(resp *Response) bool {
+	for name, lines := range resp.Header {
+		if _, kept := s.Header[name]; !kept && len(lines) > 0 && keptField(name) && !slices.Contains(connectionNames(resp.Header), name) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxTags and maxTagBytes bound what one response may carry; RFC 9875 §2

@@ -1,61 +1,79 @@
 package cachepolicy
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 )
 
 const (
 	maxIndexVary      = 4
-	maxIndexETags     = 16
+	maxIndexVariants  = 16
 	maxIndexLanguages = 16
 )
 
-// Add returns a new Index with the fields of s in front; ix may be nil, and
-// is not changed. A set without names goes last, however new: where some
-// responses omit Vary, the one that has it decides (RFC 9111 §4.1).
-func (ix *Index) Add(s *Stored) *Index {
+// Add returns a new Index with the fields of s, which lies under key, in
+// front; ix may be nil, and is not changed.
+func (ix *Index) Add(s *Stored, key Key) *Index {
 	var old Index
 	if ix != nil {
 		old = *ix
 	}
-	set := slices.Clone(s.VaryFields)
 	out := &Index{NoVarySearch: old.NoVarySearch}
 	if s.NoVarySearch != "" {
 		out.NoVarySearch = s.NoVarySearch
 	}
-	bare := len(set) == 0
+	set := slices.Clone(s.VaryFields)
 	var others [][]string
 	for _, fields := range old.Vary {
-		switch {
-		case len(fields) == 0:
-			bare = true
-		case sameNames(fields, set):
+		if sameNames(fields, set) {
 			set = mergeLanguages(set, fields)
-		default:
+		} else {
 			others = append(others, fields)
 		}
 	}
 	if len(set) > 0 {
 		out.Vary = append(out.Vary, set)
 	}
-	room := maxIndexVary - len(out.Vary)
-	if bare {
-		room--
-	}
-	out.Vary = append(out.Vary, others[:min(len(others), max(room, 0))]...)
-	if bare {
-		out.Vary = append(out.Vary, []string{})
-	}
+	out.Vary = append(out.Vary, others[:min(len(others), maxIndexVary-len(out.Vary))]...)
 	if s.ETag != "" {
-		out.ETags = append(out.ETags, s.ETag)
+		out.Variants = append(out.Variants, Variant{s.ETag, key})
 	}
-	for _, tag := range old.ETags {
-		if tag != s.ETag && len(out.ETags) < maxIndexETags {
-			out.ETags = append(out.ETags, tag)
+	for _, v := range old.Variants {
+		if v.Key != key && len(out.Variants) < maxIndexVariants {
+			out.Variants = append(out.Variants, v)
 		}
 	}
 	return out
+}
+
+// Adopt gives a response without Vary the Vary that others of its resource
+// have, and the values of r, which it answered. Some resources omit Vary from
+// what they send by default; without this such an answer would stand for all
+// others, although those with Vary are to be preferred (RFC 9111 §4.1).
+func (p *Policy) Adopt(r *Request, s *Stored, ix *Index) {
+	if ix == nil || len(ix.Vary) == 0 || len(s.VaryFields) > 0 {
+		return
+	}
+	for _, field := range ix.Vary[0] {
+		s.VaryFields = append(s.VaryFields, fieldName(field))
+	}
+	s.VaryValues = p.varyValues(r, s.VaryFields)
+}
+
+// Tagged finds the variants that a 304 with this header speaks of (RFC 9111
+// §4.3.4): those with the same entity-tag, by weak comparison where it is weak.
+func (ix *Index) Tagged(notModified http.Header) (keys []Key) {
+	if ix == nil {
+		return nil
+	}
+	tag := entityTag(notModified)
+	for _, v := range ix.Variants {
+		if tag != "" && (v.ETag == tag || !strongTag(tag) && weakEqual(v.ETag, tag)) {
+			keys = append(keys, v.Key)
+		}
+	}
+	return keys
 }
 
 // sameNames compares two sets but for the languages behind a name.

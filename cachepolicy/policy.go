@@ -158,13 +158,18 @@ type Lifetime struct {
 // No-Vary-Search: how to find the response itself.
 type Index struct {
 	// Vary lists the distinct sets of field names seen, newest first, at
-	// most 4; a variant without Vary is the empty set, and comes last. Each
-	// goes to [Policy.VariantKey] as it is.
+	// most 4. Each goes to [Policy.VariantKey] as it is.
 	Vary [][]string
 	// NoVarySearch is the newest valid value seen, "" if none.
 	NoVarySearch string
-	// ETags are the entity-tags of variants seen, newest first, at most 16.
-	ETags []string
+	// Variants are those seen that have an entity-tag, newest first, at most 16.
+	Variants []Variant
+}
+
+// Variant says where the response with an entity-tag lies.
+type Variant struct {
+	ETag string
+	Key  Key
 }
 
 // Verdict is what to do with a request.
@@ -215,7 +220,7 @@ type Failure uint8
 
 // The failures.
 const (
-	// ServerError: the app answered 500, 502, 503 or 504 (RFC 5861 §4).
+	// ServerError: the app answered with an [ErrorStatus].
 	ServerError Failure = iota
 	// Unreachable: connection or I/O failure, or a time-out, before a header
 	// section arrived (RFC 9111 §4.2.4).

@@ -266,6 +266,22 @@ func TestStoredHeader(t *testing.T) {
 	}
 }
 
+func TestWithheld(t *testing.T) {
+	p := mustPolicy(t, pureRule)
+	for fields, want := range map[string]bool{
+		"Cache-Control: max-age=60": false,
+		"Cache-Control: max-age=60\nConnection: X-A\nX-A: 1\nAge: 3\nXkey: a": false,
+		"Cache-Control: max-age=60, no-cache=\"X-A\"":                         false,
+		"Cache-Control: max-age=60, no-cache=\"X-A\"\nX-A: 1":                 true,
+		"Cache-Control: max-age=60, private=X-A\nX-A: 1":                      true,
+	} {
+		resp := answer(t, 200, fields)
+		if got := store(t, p, get(t, ""), resp).Withheld(resp); got != want {
+			t.Errorf("9111 §5.2.2.4, §5.2.2.7 %q: %v", fields, got)
+		}
+	}
+}
+
 func TestTags(t *testing.T) {
 	rule := pureRule
 	rule.Pattern, rule.Tags = "/certificado/{id}/{rest...}", []string{"certificado:{id}", "all", "{rest}-{id}"}

@@ -2,6 +2,7 @@ package cachepolicy
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/dunglas/httpsfv"
@@ -37,8 +38,11 @@ func targetedControl(lines []string) (directives, bool) {
 	for _, name := range dict.Names() {
 		member, _ := dict.Get(name)
 		var value any
-		if item, ok := member.(httpsfv.Item); ok {
-			value = item.Value
+		switch m := member.(type) {
+		case httpsfv.Item:
+			value = m.Value
+		case httpsfv.InnerList:
+			value = fieldNames(m)
 		}
 		switch name {
 		case "no-store":
@@ -72,6 +76,20 @@ func targetedControl(lines []string) (directives, bool) {
 		}
 	}
 	return d, true
+}
+
+// fieldNames is an Inner List of Strings, as no-cache and private may have it,
+// in the form that Cache-Control gives such a list; nil where it is none.
+func fieldNames(list httpsfv.InnerList) any {
+	names := make([]string, len(list.Items))
+	for i, item := range list.Items {
+		name, ok := item.Value.(string)
+		if !ok {
+			return nil
+		}
+		names[i] = name
+	}
+	return strings.Join(names, ",")
 }
 
 func sfSeconds(value any) seconds {

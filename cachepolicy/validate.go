@@ -8,10 +8,12 @@ import (
 )
 
 // SetValidators makes the request with header h, which goes up, conditional
-// on what is stored (RFC 9111 §4.3.1): If-None-Match with the entity-tag of
-// s and, where ix is not nil, of every variant known; If-Modified-Since with
-// the Last-Modified of s. s may be nil. Conditions already in h are replaced.
-func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) {
+// on what is stored (RFC 9111 §4.3.1): If-None-Match with the entity-tag of s
+// and If-Modified-Since with its Last-Modified; or, where no stored response
+// matches the request and s is nil, If-None-Match with the tags of every
+// variant in ix (§4.1). Conditions already in h are replaced. It reports
+// whether there was anything to ask with.
+func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) bool {
 	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"} {
 		delete(h, name)
 	}
@@ -19,8 +21,10 @@ func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) {
 	if s != nil && s.ETag != "" {
 		tags = append(tags, s.ETag)
 	}
-	if ix != nil {
-		tags = append(tags, ix.ETags...)
+	if s == nil && ix != nil {
+		for _, v := range ix.Variants {
+			tags = append(tags, v.ETag)
+		}
 	}
 	if tags = distinct(tags); len(tags) > 0 {
 		h["If-None-Match"] = []string{strings.Join(tags, ", ")}
@@ -28,6 +32,7 @@ func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) {
 	if s != nil && !s.LastModified.IsZero() {
 		h["If-Modified-Since"] = []string{s.LastModified.UTC().Format(http.TimeFormat)}
 	}
+	return len(h["If-None-Match"])+len(h["If-Modified-Since"]) > 0
 }
 
 // Freshen updates s by a 304 that answered its validation (RFC 9111 §4.3.4,
@@ -48,6 +53,21 @@ func (p *Policy) Freshen(r *Request, s *Stored, nm *Response) (*Stored, bool) {
 		return nil, false
 	}
 	return p.update(r, s, nm), true
+}
+
+// FreshenVariant updates s, another variant of what r asks for, by a 304 that
+// has the strong validator of both (RFC 9111 §4.3.4). It goes on answering
+// the requests that it did. false: it cannot be updated without them.
+func (p *Policy) FreshenVariant(r *Request, s *Stored, nm *Response) (*Stored, bool) {
+	if !strongTag(s.ETag) || entityTag(nm.Header) != s.ETag {
+		return nil, false
+	}
+	out := p.update(r, s, nm)
+	if out.Unkept == None && !sameNames(out.VaryFields, s.VaryFields) {
+		return nil, false
+	}
+	out.VaryFields, out.VaryValues = s.VaryFields, s.VaryValues
+	return out, true
 }
 
 func selects(s *Stored, nm *Response) bool {

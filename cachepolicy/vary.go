@@ -146,6 +146,17 @@ func (p *Policy) varyValues(r *Request, fields []string) []string {
 	return values
 }
 
+// Newer reports which of two that match is to be used: the one with the later
+// Date (RFC 9111 §4.1).
+func (s *Stored) Newer(than *Stored) bool {
+	a, _ := dateField(s.Header, "Date", s.ResponseTime)
+	b, _ := dateField(than.Header, "Date", than.ResponseTime)
+	if a.Equal(b) {
+		return s.ResponseTime.After(than.ResponseTime)
+	}
+	return a.After(b)
+}
+
 // Matches reports whether s answers r as far as Vary and the scope go
 // (RFC 9111 §4.1): every selecting field has the value that it had in the
 // request that s answered, or is absent from both. White space, the split

@@ -150,7 +150,7 @@ func TestLanguages(t *testing.T) {
 			resp.Header.Set("Content-Language", language)
 		}
 		s := store(t, p, r, resp)
-		ix = ix.Add(s)
+		ix = ix.Add(s, Key{})
 		stored[p.VariantKey(p.Key(r), r, s.VaryFields)] = accept + "/" + language
 		if !p.Matches(r, s) {
 			t.Errorf("%q does not match its own request", accept)
@@ -186,33 +186,62 @@ func TestLanguages(t *testing.T) {
 
 func TestIndex(t *testing.T) {
 	var ix *Index
-	add := func(tag string, fields ...string) { ix = ix.Add(&Stored{VaryFields: fields, ETag: tag}) }
-	add(`"1"`, "a")
-	add(`"2"`)
-	add(`"3"`, "b", "c")
-	add(`"1"`, "a")
-	want := &Index{Vary: [][]string{{"a"}, {"b", "c"}, {}}, ETags: []string{`"1"`, `"3"`, `"2"`}}
+	add := func(tag string, key byte, fields ...string) {
+		ix = ix.Add(&Stored{VaryFields: fields, ETag: tag}, Key{key})
+	}
+	add(`"1"`, 1, "a")
+	add(`"2"`, 2)
+	add(`"3"`, 3, "b", "c")
+	add(`"1"`, 4, "a")
+	add(`W/"4"`, 2)
+	want := &Index{Vary: [][]string{{"a"}, {"b", "c"}}, Variants: []Variant{{`W/"4"`, Key{2}}, {`"1"`, Key{4}}, {`"3"`, Key{3}}, {`"1"`, Key{1}}}}
 	if !reflect.DeepEqual(ix, want) {
-		t.Errorf("got %q, want %q", ix, want)
+		t.Errorf("got %v, want %v", ix, want)
+	}
+	for tag, want := range map[string][]Key{"": nil, `"1"`: {{4}, {1}}, `W/"1"`: {{4}, {1}}, `"4"`: nil, `W/"4"`: {{2}}, `"5"`: nil} {
+		if got := ix.Tagged(header(t, "ETag: "+tag)); !reflect.DeepEqual(got, want) {
+			t.Errorf("9111 §4.3.4 a 304 with %s speaks of %v, want %v", tag, got, want)
+		}
 	}
 	old := ix
 	for _, name := range []string{"d", "e", "f", "g", "h"} {
-		add("", name)
+		add("", 9, name)
 	}
-	if want := [][]string{{"h"}, {"g"}, {"f"}, {}}; !reflect.DeepEqual(ix.Vary, want) {
+	if want := [][]string{{"h"}, {"g"}, {"f"}, {"e"}}; !reflect.DeepEqual(ix.Vary, want) {
 		t.Errorf("got %q, want %q", ix.Vary, want)
 	}
 	if !reflect.DeepEqual(old, want) {
 		t.Error("an index was changed")
 	}
 	for i := range 40 {
-		add(`"x` + string(rune('A'+i)) + `"`)
+		add(`"x`+string(rune('A'+i))+`"`, byte(100+i))
 	}
-	if len(ix.ETags) != maxIndexETags || len(ix.Vary) > maxIndexVary {
-		t.Errorf("unbounded: %d tags, %d sets", len(ix.ETags), len(ix.Vary))
+	if len(ix.Variants) != maxIndexVariants || len(ix.Vary) > maxIndexVary {
+		t.Errorf("unbounded: %d variants, %d sets", len(ix.Variants), len(ix.Vary))
 	}
-	if ix = ix.Add(&Stored{NoVarySearch: "params"}); ix.Add(&Stored{}).NoVarySearch != "params" {
+	if ix = ix.Add(&Stored{NoVarySearch: "params"}, Key{}); ix.Add(&Stored{}, Key{}).NoVarySearch != "params" {
 		t.Error("No-Vary-Search is forgotten")
+	}
+}
+
+// TestAdopt: 9111 §4.1, a response without Vary does not stand for others
+// where the resource is known to vary.
+func TestAdopt(t *testing.T) {
+	p := mustPolicy(t, pureRule)
+	bare := func() *Stored { return store(t, p, get(t, ""), answer(t, 200, "Cache-Control: max-age=60")) }
+	s := bare()
+	if p.Adopt(get(t, ""), s, nil); len(s.VaryFields) != 0 {
+		t.Errorf("no index: %q", s.VaryFields)
+	}
+	ix := (*Index)(nil).Add(&Stored{VaryFields: []string{"accept-language;de", "foo"}}, Key{})
+	s = bare()
+	p.Adopt(get(t, "Foo: 1"), s, ix)
+	if !p.Matches(get(t, "Foo: 1"), s) || p.Matches(get(t, ""), s) || p.Matches(get(t, "Foo: 1\nAccept-Language: de"), s) {
+		t.Errorf("%q = %q", s.VaryFields, s.VaryValues)
+	}
+	s.VaryFields = []string{"bar"}
+	if p.Adopt(get(t, ""), s, ix); s.VaryFields[0] != "bar" {
+		t.Error("a Vary was replaced")
 	}
 }
 

@@ -42,9 +42,12 @@ type plan struct {
 	found    found
 	decision cachepolicy.Decision
 	flight   *flight
-	// validate: the stored response's validators go up instead of the
-	// visitor's conditions.
+	// validate: the validators of the stored response, or where none matches
+	// of its variants, go up instead of the visitor's conditions.
 	validate bool
+	// asAsked: the visitor's own conditions go up, since as far as is known
+	// nothing will be stored.
+	asAsked bool
 	// background: nobody is answered, so nothing may be said to a visitor.
 	background bool
 }
@@ -68,37 +71,35 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 		return
 	}
 	primary := x.Route.Key(&x.Ask)
-	switch p.refused.get(primary, x.Start) {
-	case refusedPersonal:
-		if !x.Visitor.Anonymous() {
-			p.pass(w, x, cachepolicy.HitForMiss)
-			return
-		}
-		p.alone(w, x, found{primary: primary, key: primary, reason: cachepolicy.HitForMiss})
-		return
-	case refusedStore:
-		p.alone(w, x, found{primary: primary, key: primary, reason: cachepolicy.HitForMiss})
+	refused := p.refused.get(primary, x.Start)
+	if refused == refusedPersonal && !x.Visitor.Anonymous() {
+		p.pass(w, x, cachepolicy.HitForMiss)
 		return
 	}
+	var f found
+	var d cachepolicy.Decision
 	for range maxLooks {
 		mark := p.flights.mark(primary)
-		f := p.find(x.R.Context(), x.Route, &x.Ask, primary, p.far)
+		f = p.find(x.R.Context(), x.Route, &x.Ask, primary)
 		if f.entry == nil && f.reason == cachepolicy.StoreDown {
 			// Nothing could be stored either, so that followers would wait
 			// for nothing unless memory takes the answer: collapse as ever.
 			x.Status.Detail = cachepolicy.StoreDown
 		}
-		d := p.judge(x, f, p.now())
+		d = p.judge(x, f, p.now())
 		if p.settleFromStore(w, x, f, d) {
 			return
 		}
-		fl, leader, again := p.flights.join(f.key, mark)
+		if refused != refusedNot {
+			break // nobody waits for what cannot be stored
+		}
+		fl, leader, again := p.flights.join(primary, f.key, mark)
 		switch {
 		case leader && again:
 			fl.end(landed)
 			continue
 		case leader:
-			p.forward(w, x, plan{mode: lead, found: f, decision: d, flight: fl, validate: d.Verdict == cachepolicy.Validate})
+			p.forward(w, x, plan{mode: lead, found: f, decision: d, flight: fl})
 			return
 		}
 		x.Status.Collapsed = true
@@ -108,11 +109,14 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 			return
 		}
 		if how != landed {
-			p.alone(w, x, f)
-			return
+			break
 		}
 	}
-	p.alone(w, x, found{primary: primary, key: primary, reason: cachepolicy.NotStored})
+	pl := plan{mode: solo, found: f, decision: d}
+	if refused != refusedNot && f.entry == nil {
+		pl.found.reason, pl.decision.Reason, pl.asAsked = cachepolicy.HitForMiss, cachepolicy.HitForMiss, true
+	}
+	p.forward(w, x, pl)
 }
 
 // bypass says why a request is not looked up at all.
@@ -155,21 +159,18 @@ func (p *Proxy) identify(x *Exchange) error {
 	return nil
 }
 
-// lookup is the store's Lookup, in both tiers or in memory alone.
-type lookup func(context.Context, cachepolicy.Key) (*store.Entry, error)
-
 // find looks for a response to ask: under its own key, or through the index
 // of its variants, or under the key that a No-Vary-Search makes of it.
-func (p *Proxy) find(ctx context.Context, route *Route, ask *cachepolicy.Request, primary cachepolicy.Key, in lookup) found {
-	f := p.findUnder(ctx, route, ask, primary, in)
-	if f.entry != nil || ask.Query == "" || !route.noVarySearch.Load() {
+func (p *Proxy) find(ctx context.Context, route *Route, ask *cachepolicy.Request, primary cachepolicy.Key) found {
+	f := p.findUnder(ctx, route, ask, primary)
+	if f.entry != nil || !route.noVarySearch.Load() {
 		return f
 	}
-	e, _ := in(ctx, route.PathKey(ask))
+	e, _ := p.store.Lookup(ctx, route.PathKey(ask))
 	if e == nil || e.Index == nil || e.Index.NoVarySearch == "" {
 		return f
 	}
-	other := p.findUnder(ctx, route, ask, route.SearchKey(ask, e.Index.NoVarySearch), in)
+	other := p.findUnder(ctx, route, ask, route.SearchKey(ask, e.Index.NoVarySearch))
 	if other.entry == nil {
 		return f
 	}
@@ -177,9 +178,9 @@ func (p *Proxy) find(ctx context.Context, route *Route, ask *cachepolicy.Request
 	return other
 }
 
-func (p *Proxy) findUnder(ctx context.Context, route *Route, ask *cachepolicy.Request, key cachepolicy.Key, in lookup) found {
+func (p *Proxy) findUnder(ctx context.Context, route *Route, ask *cachepolicy.Request, key cachepolicy.Key) found {
 	f := found{primary: key, key: key, reason: cachepolicy.NotStored}
-	e, err := in(ctx, key)
+	e, err := p.store.Lookup(ctx, key)
 	if err != nil {
 		f.reason = cachepolicy.StoreDown
 	}
@@ -200,12 +201,11 @@ func (p *Proxy) findUnder(ctx context.Context, route *Route, ask *cachepolicy.Re
 		if i == 0 {
 			f.key = vk
 		}
-		v, _ := in(ctx, vk)
+		v, _ := p.store.Lookup(ctx, vk)
 		if v == nil || v.Response == nil || !route.Matches(ask, v.Response) {
 			continue
 		}
-		// Of several that match, the newest by Date is used (RFC 9111 §4.1).
-		if f.entry == nil || v.Response.ResponseTime.After(f.entry.Response.ResponseTime) {
+		if f.entry == nil || v.Response.Newer(f.entry.Response) {
 			f.key = vk
 			f = p.alive(f, v)
 		}
@@ -300,13 +300,8 @@ func fwdOfBypass(why cachepolicy.Reason) cachepolicy.Fwd {
 	return cachepolicy.FwdBypass
 }
 
-// alone asks the app for this visitor only; the answer is still judged, so
-// that a page that has become cacheable is noticed.
-func (p *Proxy) alone(w http.ResponseWriter, x *Exchange, f found) {
-	p.forward(w, x, plan{mode: solo, found: f, decision: cachepolicy.Decision{Reason: f.reason}})
-}
-
-// forward asks the app on behalf of the store.
+// forward asks the app on behalf of the store: the answer is judged even where
+// nobody waits for it, so that a page that has become cacheable is noticed.
 func (p *Proxy) forward(w http.ResponseWriter, x *Exchange, pl plan) {
 	if x.Route.Rule.Listed() && x.Route.Rule.Scope == cachepolicy.Public {
 		pl.access = sessions.AccessPublic
@@ -314,9 +309,10 @@ func (p *Proxy) forward(w http.ResponseWriter, x *Exchange, pl plan) {
 		pl.access = sessions.AccessFull
 	}
 	x.Status.Fwd, x.Status.Detail = fwdFor(pl), pl.decision.Reason
+	pl.validate = pl.decision.Verdict == cachepolicy.Validate || pl.found.entry == nil && pl.found.index != nil && !pl.asAsked
 	if x.R.Method == http.MethodHead {
 		// RFC 9111 §4.3.5: the answer may freshen what is stored, never be it.
-		pl.mode, pl.validate = solo, false
+		pl.mode, pl.validate, pl.asAsked = solo, false, pl.found.entry == nil
 		if pl.flight != nil {
 			pl.flight.end(scattered)
 		}

@@ -33,7 +33,7 @@ type flight struct {
 	done  chan struct{}
 	once  sync.Once
 	how   outcome
-	owner *flights
+	shard *flightShard
 }
 
 // flights knows the fetches under way on this edge. One fetch per key.
@@ -55,15 +55,16 @@ func newFlights() *flights {
 	return f
 }
 
-func (f *flights) shard(key cachepolicy.Key) *flightShard {
-	return &f.shards[key[0]%flightShards]
+// shard is that of a primary key and of all its variants.
+func (f *flights) shard(primary cachepolicy.Key) *flightShard {
+	return &f.shards[primary[0]%flightShards]
 }
 
-// mark is a place in the history of key's shard, to be read before the store
-// is asked and handed to join.
-func (f *flights) mark(key cachepolicy.Key) uint64 { return f.shard(key).landed.Load() }
+// mark is a place in the history of a primary key's shard, to be read before
+// the store is asked and handed to join.
+func (f *flights) mark(primary cachepolicy.Key) uint64 { return f.shard(primary).landed.Load() }
 
-// join returns the flight for key: leader is true where the caller has begun
+// join returns the flight for key, that of a response under primary: leader is true where the caller has begun
 // it and must end it. again is true where some flight of the shard ended since
 // mark: the caller may have looked just before that flight stored its answer
 // and joined just after it had left, so it must look once more before it asks
@@ -72,14 +73,14 @@ func (f *flights) mark(key cachepolicy.Key) uint64 { return f.shard(key).landed.
 //	B looks, finds nothing · A stores and ends · B joins, and leads
 //
 // would fetch twice what one fetch has just stored.
-func (f *flights) join(key cachepolicy.Key, mark uint64) (fl *flight, leader, again bool) {
-	s := f.shard(key)
+func (f *flights) join(primary, key cachepolicy.Key, mark uint64) (fl *flight, leader, again bool) {
+	s := f.shard(primary)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if fl, ok := s.byKey[key]; ok {
 		return fl, false, false
 	}
-	fl = &flight{key: key, done: make(chan struct{}), owner: f}
+	fl = &flight{key: key, done: make(chan struct{}), shard: s}
 	s.byKey[key] = fl
 	return fl, true, s.landed.Load() != mark
 }
@@ -88,7 +89,7 @@ func (f *flights) join(key cachepolicy.Key, mark uint64) (fl *flight, leader, ag
 // scatter them at the header and still end the flight when the body is done.
 func (fl *flight) end(how outcome) {
 	fl.once.Do(func() {
-		s := fl.owner.shard(fl.key)
+		s := fl.shard
 		s.mu.Lock()
 		delete(s.byKey, fl.key)
 		s.landed.Add(1)

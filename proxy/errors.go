@@ -59,6 +59,7 @@ var faults = []struct {
 	{sessions.ErrUnavailable, Refusal{Status: http.StatusServiceUnavailable, Reason: cachepolicy.SessionsDown, RetryAfter: 2 * time.Second}},
 	{store.ErrUnavailable, Refusal{Status: http.StatusServiceUnavailable, Reason: cachepolicy.StoreDown, RetryAfter: 2 * time.Second}},
 	{ErrTimeout, Refusal{Status: http.StatusGatewayTimeout, Reason: cachepolicy.AppTimeout}},
+	{errNoStale, Refusal{Status: http.StatusGatewayTimeout, Reason: cachepolicy.AppUnreachable}},
 	{ErrBadAnswer, Refusal{Status: http.StatusBadGateway, Reason: cachepolicy.BadAnswer}},
 	{ErrUnreachable, Refusal{Status: http.StatusBadGateway, Reason: cachepolicy.AppUnreachable}},
 	{context.DeadlineExceeded, Refusal{Status: http.StatusGatewayTimeout, Reason: cachepolicy.AppTimeout}},

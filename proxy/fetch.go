@@ -36,6 +36,8 @@ type answer struct {
 	resp   *http.Response
 	err    error
 	status cachepolicy.Status
+	// news: entry is what the app has just said, or confirmed.
+	news bool
 }
 
 // transport is the RoundTripper under ReverseProxy.
@@ -74,7 +76,7 @@ func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
 	began := p.now()
 	resp, err := p.origin.RoundTrip(out)
 	if err != nil {
-		return nil, err
+		return nil, p.instead(x, cachepolicy.Unreachable, 0, err)
 	}
 	r := policyResponse(resp, began, p.now())
 	x.rec.Upstream = r.ResponseTime.Sub(began)
@@ -91,6 +93,12 @@ func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
 	}
 	if out.Method == http.MethodHead {
 		p.headAnswer(x, r)
+	}
+	if cachepolicy.ErrorStatus(resp.StatusCode) {
+		if stale := p.instead(x, cachepolicy.ServerError, resp.StatusCode, nil); stale != nil {
+			resp.Body.Close()
+			return nil, stale
+		}
 	}
 	x.Status.FwdStatus = resp.StatusCode
 	x.Route.PresentLive(&x.Ask, r)
@@ -124,22 +132,6 @@ func (p *Proxy) keepPost(x *Exchange, resp *http.Response, r *cachepolicy.Respon
 
 // controlled says whether the app's session control is obeyed here.
 func (x *Exchange) controlled() bool { return x.Route.Rule.Control && !x.Ambiguous }
-
-// headAnswer lets a HEAD's answer freshen the stored GET, or end it (RFC 9111
-// §4.3.5).
-func (p *Proxy) headAnswer(x *Exchange, r *cachepolicy.Response) {
-	e := x.plan.found.entry
-	if e == nil {
-		return
-	}
-	ctx := context.WithoutCancel(x.R.Context())
-	fresh, ok := x.Route.FreshenByHead(e.Response, r)
-	if !ok {
-		_ = p.store.Delete(ctx, e.Key)
-		return
-	}
-	p.renew(ctx, e, fresh, x.pos)
-}
 
 // fetch is one request to the app on behalf of the store. It runs in a
 // goroutine of its own, so that neither a slow visitor nor one who goes away
@@ -263,7 +255,7 @@ func (f *fetch) lease(ctx context.Context) (release func(stored bool)) {
 // lookAgain answers from what another edge has stored meanwhile, if that will
 // do.
 func (f *fetch) lookAgain(ctx context.Context) {
-	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary, f.p.far)
+	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary)
 	if found.entry == nil {
 		return
 	}
@@ -306,7 +298,10 @@ func (f *fetch) perform(ctx context.Context) bool {
 				return true
 			}
 			f.plain() // this 304 is about something else: ask for the whole
-		case r.Status >= 500 && f.serveStale(cachepolicy.ServerError, r.Status):
+		case r.Status == http.StatusNotModified: // to the visitor's own condition
+			f.passOn(resp, r)
+			return false
+		case cachepolicy.ErrorStatus(r.Status) && f.serveStale(cachepolicy.ServerError, r.Status):
 			resp.Body.Close()
 			f.cancel()
 			return false
@@ -316,29 +311,11 @@ func (f *fetch) perform(ctx context.Context) bool {
 	}
 }
 
-// condition puts the stored validators on the request, or asks for what a
-// stored part lacks (RFC 9111 §3.4, §4.3.1).
-func (f *fetch) condition() {
-	e := f.plan.found.entry
-	switch {
-	case f.plan.validate:
-		f.req = f.req.Clone(f.req.Context())
-		f.route.SetValidators(f.req.Header, e.Response, nil)
-	case e != nil && len(f.ask.Header["Range"]) == 0:
-		if span, ifRange, ok := e.Response.Missing(); ok {
-			f.req = f.req.Clone(f.req.Context())
-			f.req.Header["Range"], f.req.Header["If-Range"] = []string{span}, []string{ifRange}
-			f.ask.Header = f.ask.Header.Clone()
-			f.ask.Header["Range"] = []string{span}
-			f.completes = true
-		}
-	}
-}
-
 // absorb takes the answer's cookies into the visitor's jar. A fetch that
 // nobody waits for may not change it: no Set-Cookie of ours could follow.
 func (f *fetch) absorb(ctx context.Context, resp *http.Response, r *cachepolicy.Response) error {
 	if f.plan.background && f.visitor.WouldChange(resp) {
+		f.superseded(ctx)
 		return errBackground
 	}
 	setsCookie := len(resp.Header["Set-Cookie"]) > 0
@@ -350,53 +327,6 @@ func (f *fetch) absorb(ctx context.Context, resp *http.Response, r *cachepolicy.
 // errBackground says that a background fetch met an answer for its visitor
 // alone.
 var errBackground = errors.New("proxy: a background answer would change the jar")
-
-// plain takes the validators off the request.
-func (f *fetch) plain() {
-	f.plan.validate = false
-	f.req = f.req.Clone(f.req.Context()) // the transport may still hold the header
-	dropConditions(f.req.Header)
-}
-
-// failed answers a fetch that brought no response at all.
-func (f *fetch) failed(err error) {
-	defer f.cancel()
-	if f.serveStale(cachepolicy.Unreachable, 0) {
-		return
-	}
-	f.give(answer{err: err})
-}
-
-// serveStale answers from what is stored although it is stale, if the rules
-// allow it after such a failure (RFC 5861 §4, RFC 9111 §4.2.4).
-func (f *fetch) serveStale(why cachepolicy.Failure, status int) bool {
-	e := f.plan.found.entry
-	if e == nil || !f.route.StaleOnError(e.Response, why, f.p.now()) {
-		return false
-	}
-	f.status.FwdStatus = status
-	f.status.Detail = cachepolicy.AppUnreachable
-	if why == cachepolicy.ServerError {
-		f.status.Detail = cachepolicy.AppError
-	}
-	f.give(answer{entry: e})
-	return true
-}
-
-// notModified freshens what is stored with a 304 (RFC 9111 §4.3.4).
-func (f *fetch) notModified(ctx context.Context, r *cachepolicy.Response) bool {
-	e := f.plan.found.entry
-	fresh, ok := f.route.Freshen(&f.ask, e.Response, r)
-	if !ok {
-		return false
-	}
-	renewed := f.p.renew(ctx, e, fresh, f.pos)
-	f.status.FwdStatus = http.StatusNotModified
-	f.status.Stored = fresh.Unkept == cachepolicy.None
-	f.give(answer{entry: renewed})
-	f.cancel()
-	return true
-}
 
 // personal reports that the cookie-less answer on a public route sets a cookie
 // while the visitor has a jar: the page turns out to be the visitor's own
@@ -419,6 +349,9 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 	stored, reason := f.storable(r)
 	f.status.FwdStatus = 0
 	if stored == nil {
+		if r.Status < 500 && f.plan.decision.Reason != cachepolicy.SessionRenewal {
+			f.superseded(ctx)
+		}
 		f.refuse(reason, r.Status)
 		f.passOn(resp, r)
 		return false
@@ -431,7 +364,8 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 	f.status.Stored = true
 	f.status.TTL, f.status.HasTTL = stored.Lifetime.Fresh-stored.InitialAge, true
 	fragments := f.route.Rule.ESI && isHTML(resp.Header) // assembled once whole
-	if streams := r.Length < 0 || r.Length > wholeFirst; streams && stored.Part == nil && !fragments {
+	streams := r.Length < 0 || r.Length > wholeFirst || stored.Withheld(r)
+	if streams && stored.Part == nil && !fragments {
 		f.route.PresentLive(&f.ask, r)
 		resp.Body = c.reader()
 		f.give(answer{resp: resp})
@@ -454,14 +388,16 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 		f.failed(ErrBadAnswer)
 		return false
 	}
+	f.route.Adopt(&f.ask, e.Response, f.plan.found.index)
 	f.p.putVariant(ctx, f.route, &f.ask, f.plan.found, e)
 	f.p.refused.remove(f.plan.found.primary)
+	f.end(landed) // before the visitor asks for more
 	switch {
 	case f.given:
 	case f.completes && e.Response.Part != nil:
 		f.failed(ErrBadAnswer) // the visitor asked for the whole, and this is none
 	default:
-		f.give(answer{entry: e})
+		f.give(answer{entry: e, news: true})
 	}
 	return true
 }
@@ -553,21 +489,6 @@ func madeTag(s *cachepolicy.Stored, body []byte) {
 	s.Header["Etag"] = []string{`"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`}
 }
 
-// renew keeps what a validation has made of e, or forgets it where that may
-// not be stored any more.
-func (p *Proxy) renew(ctx context.Context, e *store.Entry, fresh *cachepolicy.Stored, pos store.Position) *store.Entry {
-	renewed := &store.Entry{
-		Key: e.Key, Response: fresh, Body: e.Body, URL: e.URL, Session: e.Session, User: e.User,
-		Position: pos, Keep: fresh.Keep(p.now()),
-	}
-	if fresh.Unkept != cachepolicy.None {
-		_ = p.store.Delete(ctx, e.Key)
-		return renewed
-	}
-	p.put(ctx, renewed)
-	return renewed
-}
-
 // put keeps e; that the store is out of reach is no concern of the visitor's.
 func (p *Proxy) put(ctx context.Context, e *store.Entry) { _ = p.store.Put(ctx, e) }
 
@@ -579,12 +500,12 @@ func (p *Proxy) putVariant(ctx context.Context, route *Route, ask *cachepolicy.R
 	if s.NoVarySearch != "" {
 		route.noVarySearch.Store(true)
 		primary = route.SearchKey(ask, s.NoVarySearch)
-		p.put(ctx, indexOf(route.PathKey(ask), (*cachepolicy.Index)(nil).Add(s), e))
+		p.put(ctx, indexOf(route.PathKey(ask), (*cachepolicy.Index)(nil).Add(s, primary), e))
 		e.Key = primary
 	}
 	if len(s.VaryFields) > 0 {
 		e.Key = route.VariantKey(primary, ask, s.VaryFields)
-		p.put(ctx, indexOf(primary, f.index.Add(s), e))
+		p.put(ctx, indexOf(primary, f.index.Add(s, e.Key), e))
 	}
 	p.put(ctx, e)
 }

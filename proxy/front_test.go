@@ -65,7 +65,7 @@ func door(t *testing.T, o FrontOptions, server ServerOptions) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go s.Serve(Listen(l, nil))
+	go s.Serve(Listen(l))
 	t.Cleanup(func() { s.Close() })
 	return l.Addr().String()
 }

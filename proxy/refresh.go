@@ -13,7 +13,7 @@ import (
 // while it is revalidated (RFC 5861 §3), or popular and near its end. One
 // fetch serves all who ask meanwhile, and its answer is judged like any other.
 func (p *Proxy) refresh(x *Exchange, f found, d cachepolicy.Decision) {
-	fl, leader, _ := p.flights.join(f.key, p.flights.mark(f.key))
+	fl, leader, _ := p.flights.join(f.primary, f.key, p.flights.mark(f.primary))
 	if !leader {
 		return
 	}

@@ -36,8 +36,6 @@ type form struct {
 	etag   []string
 	length []string
 	coding []string // Content-Encoding that the edge added
-
-	head, unchanged atomic.Pointer[[]byte] // see headOf
 }
 
 // servedOf returns what was worked out for e, or works it out.
@@ -119,14 +117,28 @@ func codedETag(tag string, c Coding) string {
 	return tag[:len(tag)-1] + "-" + c.String() + `"`
 }
 
+// noAge is the age of what the app has only just said: Age would deny that
+// (RFC 9111 §5.1).
+const noAge = -1
+
 // respond answers from a stored response: 200 and its kin, 206, 304, 412 or
 // 416, and the head alone for HEAD.
 func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age time.Duration) {
 	s := p.servedOf(x.Route, e)
 	f := p.choose(s, x.R.Header)
 	h := w.Header()
-	f.fill(h, s)
-	h["Age"] = []string{strconv.FormatInt(int64(age/time.Second), 10)}
+	for name, values := range s.header {
+		h[name] = values
+	}
+	if f.etag != nil {
+		h["Etag"] = f.etag
+	}
+	if f.coding != nil {
+		h["Content-Encoding"] = f.coding
+	}
+	if age != noAge {
+		h["Age"] = []string{strconv.FormatInt(int64(age/time.Second), 10)}
+	}
 	p.finish(h, x)
 	if s.template != nil && !x.inner {
 		p.assemble(w, x, s)

@@ -45,7 +45,7 @@ type codec struct {
 	dec *zstd.Decoder
 }
 
-const codecVersion = 1
+const codecVersion = 2
 
 func newCodec() (*codec, error) {
 	enc, err := zstd.NewWriter(nil,
@@ -381,7 +381,7 @@ func readLifetime(r *reader) cachepolicy.Lifetime {
 }
 
 func appendIndex(b []byte, x *cachepolicy.Index) ([]byte, error) {
-	fields := len(x.Vary) + len(x.ETags)
+	fields := len(x.Vary) + len(x.Variants)
 	for _, set := range x.Vary {
 		fields += len(set)
 	}
@@ -393,7 +393,11 @@ func appendIndex(b []byte, x *cachepolicy.Index) ([]byte, error) {
 		b = appendStrings(b, set)
 	}
 	b = appendString(b, x.NoVarySearch)
-	return appendStrings(b, x.ETags), nil
+	b = binary.AppendUvarint(b, uint64(len(x.Variants)))
+	for _, v := range x.Variants {
+		b = appendString(appendString(b, v.ETag), string(v.Key[:]))
+	}
+	return b, nil
 }
 
 func readIndex(r *reader) *cachepolicy.Index {
@@ -405,6 +409,12 @@ func readIndex(r *reader) *cachepolicy.Index {
 		}
 	}
 	x.NoVarySearch = r.string()
-	x.ETags = r.strings(maxFields)
+	if n := r.count(maxFields); n > 0 {
+		x.Variants = make([]cachepolicy.Variant, n)
+		for i := range x.Variants {
+			x.Variants[i].ETag = r.string()
+			r.bad = r.bad || copy(x.Variants[i].Key[:], r.string()) != len(cachepolicy.Key{})
+		}
+	}
 	return x
 }

@@ -88,7 +88,10 @@ func (m *memory) left(e *Entry) time.Duration {
 func weight(e *Entry) int {
 	n := Overhead + len(e.URL) + len(e.Session) + len(e.User) + len(e.Body)
 	if x := e.Index; x != nil {
-		n += len(x.NoVarySearch) + stringsWeight(x.ETags)
+		n += len(x.NoVarySearch)
+		for _, v := range x.Variants {
+			n += 48 + len(v.ETag)
+		}
 		for _, set := range x.Vary {
 			n += 24 + stringsWeight(set)
 		}
@@ -237,17 +240,15 @@ func NewMemory(bound int64, judge Judge, now func() time.Time) *Memory {
 
 // Lookup implements [Store]; it makes no I/O and no error.
 func (m *Memory) Lookup(_ context.Context, key cachepolicy.Key) (*Entry, error) {
-	return m.Recall(key), nil
-}
-
-// Recall implements [Store].
-func (m *Memory) Recall(key cachepolicy.Key) *Entry {
 	e := m.tier.lookup(key)
-	if e != nil && m.judge.Judge(e) == Dead {
-		m.tier.forget(e)
-		return nil
+	if e == nil {
+		return nil, nil
 	}
-	return e
+	if m.judge.Judge(e) == Dead {
+		m.tier.forget(e)
+		return nil, nil
+	}
+	return e, nil
 }
 
 // Put implements [Store].

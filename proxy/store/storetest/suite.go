@@ -95,7 +95,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		s := open(t)
 		e := Page(s.Log, "a")
 		e.Response, e.Body = nil, nil
-		e.Index = &cachepolicy.Index{Vary: [][]string{{"accept-language"}, nil}, ETags: []string{`"1"`}}
+		e.Index = &cachepolicy.Index{Vary: [][]string{{"accept-language"}, nil}, Variants: []cachepolicy.Variant{{ETag: `"1"`, Key: cachepolicy.Key{7}}}}
 		put(t, s, e)
 		if got := find(t, s, "a"); got == nil || !reflect.DeepEqual(got.Index, e.Index) {
 			t.Errorf("got %+v", got)

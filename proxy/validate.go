@@ -1,0 +1,199 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"umbral/cachepolicy"
+	"umbral/proxy/store"
+)
+
+// What becomes of a stored response that may not be used as it is: it is
+// validated, or served although it is stale, or gone.
+
+// condition puts the stored validators on the request, or asks for what a
+// stored part lacks (RFC 9111 §3.4, §4.1, §4.3.1).
+func (f *fetch) condition() {
+	var stored *cachepolicy.Stored
+	if e := f.plan.found.entry; e != nil {
+		stored = e.Response
+	}
+	if f.plan.validate {
+		f.req = f.req.Clone(f.req.Context())
+		f.plan.validate = f.route.SetValidators(f.req.Header, stored, f.plan.found.index)
+		return
+	}
+	if stored == nil || len(f.ask.Header["Range"]) > 0 {
+		return
+	}
+	if span, ifRange, ok := stored.Missing(); ok {
+		f.req = f.req.Clone(f.req.Context())
+		f.req.Header["Range"], f.req.Header["If-Range"] = []string{span}, []string{ifRange}
+		f.ask.Header = f.ask.Header.Clone()
+		f.ask.Header["Range"] = []string{span}
+		f.completes = true
+	}
+}
+
+// plain takes the validators off the request.
+func (f *fetch) plain() {
+	f.plan.validate = false
+	f.req = f.req.Clone(f.req.Context()) // the transport may still hold the header
+	dropConditions(f.req.Header)
+}
+
+// notModified freshens what is stored with a 304 (RFC 9111 §4.3.4): the
+// response that was found for the request, or else the variant that the 304
+// names, which then answers this request too.
+func (f *fetch) notModified(ctx context.Context, r *cachepolicy.Response) bool {
+	e := f.plan.found.entry
+	if e == nil {
+		return f.adoptVariant(ctx, r)
+	}
+	fresh, ok := f.route.Freshen(&f.ask, e.Response, r)
+	if !ok {
+		return false
+	}
+	f.confirmed(ctx, f.p.renew(ctx, e, fresh, f.pos), r)
+	return true
+}
+
+// adoptVariant answers a request that no stored variant matched from the one
+// that the app's 304 selects, and stores it for requests of this kind.
+func (f *fetch) adoptVariant(ctx context.Context, r *cachepolicy.Response) bool {
+	for _, key := range f.plan.found.index.Tagged(r.Header) {
+		v, _ := f.p.store.Lookup(ctx, key)
+		if v == nil || v.Response == nil || f.p.log.Judge(v) == store.Dead {
+			continue
+		}
+		fresh, ok := f.route.Freshen(&f.ask, v.Response, r)
+		if !ok {
+			continue
+		}
+		e := f.entry(fresh)
+		e.Body = v.Body
+		if fresh.Unkept == cachepolicy.None {
+			f.route.Adopt(&f.ask, fresh, f.plan.found.index)
+			f.p.putVariant(ctx, f.route, &f.ask, f.plan.found, e)
+		}
+		f.confirmed(ctx, e, r)
+		return true
+	}
+	return false
+}
+
+// confirmed answers with e, and freshens the other variants that have the
+// same strong validator (RFC 9111 §4.3.4).
+func (f *fetch) confirmed(ctx context.Context, e *store.Entry, r *cachepolicy.Response) {
+	for _, key := range f.plan.found.index.Tagged(r.Header) {
+		v, _ := f.p.store.Lookup(ctx, key)
+		if key == e.Key || v == nil || v.Response == nil || v.Response.ETag != e.Response.ETag || f.p.log.Judge(v) == store.Dead {
+			continue
+		}
+		if fresh, ok := f.route.FreshenVariant(&f.ask, v.Response, r); ok {
+			f.p.renew(ctx, v, fresh, f.pos)
+		}
+	}
+	f.end(landed) // before the visitor asks for more
+	f.status.FwdStatus = http.StatusNotModified
+	f.status.Stored = e.Response.Unkept == cachepolicy.None
+	f.give(answer{entry: e, news: true})
+	f.cancel()
+}
+
+// superseded forgets the stored response that a new one, which is not stored,
+// shows to be out of date (RFC 9111 §4.3.3).
+func (f *fetch) superseded(ctx context.Context) {
+	if e := f.plan.found.entry; e != nil {
+		_ = f.p.store.Delete(ctx, e.Key)
+	}
+}
+
+// renew keeps what a validation has made of e, or forgets it where that may
+// not be stored any more.
+func (p *Proxy) renew(ctx context.Context, e *store.Entry, fresh *cachepolicy.Stored, pos store.Position) *store.Entry {
+	renewed := &store.Entry{
+		Key: e.Key, Response: fresh, Body: e.Body, URL: e.URL, Session: e.Session, User: e.User,
+		Position: pos, Keep: fresh.Keep(p.now()),
+	}
+	if fresh.Unkept != cachepolicy.None {
+		_ = p.store.Delete(ctx, e.Key)
+		return renewed
+	}
+	p.put(ctx, renewed)
+	return renewed
+}
+
+// headAnswer lets a HEAD's answer freshen the stored GET, or end it (RFC 9111
+// §4.3.5).
+func (p *Proxy) headAnswer(x *Exchange, r *cachepolicy.Response) {
+	e := x.plan.found.entry
+	if e == nil {
+		return
+	}
+	ctx := context.WithoutCancel(x.R.Context())
+	fresh, ok := x.Route.FreshenByHead(e.Response, r)
+	if !ok {
+		_ = p.store.Delete(ctx, e.Key)
+		return
+	}
+	p.renew(ctx, e, fresh, x.pos)
+}
+
+// errNoStale says that the app is out of reach, and that what is stored may
+// not be served without its word (RFC 9111 §5.2.2.2: a 504 is to say so).
+var errNoStale = errors.New("proxy: what is stored must be validated, and the app cannot be asked")
+
+// failed answers a fetch that brought no response at all.
+func (f *fetch) failed(err error) {
+	defer f.cancel()
+	if f.serveStale(cachepolicy.Unreachable, 0) {
+		return
+	}
+	f.give(answer{err: unvalidated(f.plan.found.entry, err)})
+}
+
+func unvalidated(e *store.Entry, err error) error {
+	if e != nil && (e.Response.Lifetime.MustRevalidate || e.Response.Lifetime.NoCache) && errors.Is(err, ErrUnreachable) {
+		return fmt.Errorf("%w: %w", errNoStale, err)
+	}
+	return err
+}
+
+// serveStale answers from what is stored although it is stale, if the rules
+// allow it after such a failure.
+func (f *fetch) serveStale(why cachepolicy.Failure, status int) bool {
+	e := f.plan.found.entry
+	if !f.p.mayServeStale(f.route, e, why) {
+		return false
+	}
+	noteStale(&f.status, why, status)
+	f.give(answer{entry: e})
+	return true
+}
+
+// mayServeStale: RFC 5861 §4, RFC 9111 §4.2.4.
+func (p *Proxy) mayServeStale(route *Route, e *store.Entry, why cachepolicy.Failure) bool {
+	return e != nil && route.StaleOnError(e.Response, why, p.now())
+}
+
+func noteStale(s *cachepolicy.Status, why cachepolicy.Failure, status int) {
+	s.FwdStatus = status
+	s.Detail = cachepolicy.AppUnreachable
+	if why == cachepolicy.ServerError {
+		s.Detail = cachepolicy.AppError
+	}
+}
+
+// instead is what a request that goes to the app directly gets where that
+// fails: what is stored, if that may be served, else err.
+func (p *Proxy) instead(x *Exchange, why cachepolicy.Failure, status int, err error) error {
+	e := x.plan.found.entry
+	if !p.mayServeStale(x.Route, e, why) {
+		return unvalidated(e, err)
+	}
+	noteStale(&x.Status, why, status)
+	return settled{answer{entry: e, status: x.Status}}
+}
