@@ -136,7 +136,7 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	x := l.x
 	enc.AddString("method", x.R.Method)
 	enc.AddString("host", x.R.Host)
-	enc.AddString("path", x.R.RequestURI)
+	enc.AddString("path", redacted(x.R.RequestURI))
 	enc.AddInt("status", l.code)
 	enc.AddInt64("bytes", l.bytes)
 	enc.AddFloat64("ms", milliseconds(l.took))
@@ -163,7 +163,7 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 
 func (l *line) event() RequestEvent {
 	x := l.x
-	path, _, _ := strings.Cut(x.R.RequestURI, "?") // a query may hold a secret
+	path, _, _ := strings.Cut(redacted(x.R.RequestURI), "?") // a query may hold a secret
 	ev := RequestEvent{
 		ID: x.ID, Method: x.R.Method, Host: x.R.Host, Path: path, Status: l.code, Bytes: l.bytes,
 		MS: milliseconds(l.took), Verdict: l.verdict.String(), Tier: tierName(x.Tier), Route: l.route,

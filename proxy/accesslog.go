@@ -60,7 +60,7 @@ func (l *line) appendJSON(b []byte, at time.Time) []byte {
 	b = append(b, `,"host":`...)
 	b = appendString(b, x.R.Host)
 	b = append(b, `,"path":`...)
-	b = appendString(b, x.R.RequestURI)
+	b = appendString(b, redacted(x.R.RequestURI))
 	b = append(b, `,"status":`...)
 	b = strconv.AppendInt(b, int64(l.code), 10)
 	b = append(b, `,"bytes":`...)

@@ -76,7 +76,10 @@ func (v *Visitor) plan(jar []cookie, lines []string, host, path string, now time
 		last = slices.DeleteFunc(last, func(d change) bool { return d.name == c.name && d.path == c.path })
 		last = append(last, c)
 	}
-	for _, c := range last {
+	for i, c := range last {
+		// A millisecond apart, so that the order in which the app set them,
+		// and with it which of them is the oldest, outlives the store.
+		c.created += int64(i)
 		at := inJar(jar, c.name, c.path)
 		auth := slices.Contains(o.Cookies.Auth, c.name)
 		switch {
