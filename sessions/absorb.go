@@ -305,11 +305,10 @@ func (v *Visitor) lost(ctx context.Context, r *record, tomb bool) error {
 			v.rec = moved
 			return nil
 		}
-		v.silent = true
-	} else if !v.finished {
-		v.out = t.opt.setCookie("", 0)
 	}
-	v.rec, v.gone = nil, true
+	// Even without a tombstone the browser may hold another cookie by now:
+	// the next request with this one has it taken away.
+	v.rec, v.gone, v.silent = nil, true, true
 	return nil
 }
 
@@ -352,7 +351,7 @@ func (v *Visitor) keepAnonymous(ctx context.Context, req *http.Request, p *plan,
 	for i := range next {
 		fits = fits && slices.Contains(v.t.opt.Cookies.Sealed, next[i].name)
 	}
-	if fits && v.seal(ctx, next) {
+	if fits && v.seal(ctx, next) || v.overtaken(ctx) {
 		return nil
 	}
 	if v.t.admit(ctx, v.ip) {
@@ -394,9 +393,7 @@ func (v *Visitor) seal(ctx context.Context, jar []cookie) bool {
 		v.sealed, v.digest = nil, ""
 		return true
 	}
-	if v.mode == inSealed && v.signedInSince(ctx) {
-		v.silent = true
-		t.count(LateAnswer)
+	if v.overtaken(ctx) {
 		return true
 	}
 	v.sealed, v.digest = j, ""
@@ -404,17 +401,34 @@ func (v *Visitor) seal(ctx context.Context, jar []cookie) bool {
 	return true
 }
 
-// signedInSince looks whether the holder of this sealed cookie has signed in
-// a moment ago: then a late answer must not put another in the session's
-// place.
-func (v *Visitor) signedInSince(ctx context.Context) bool {
+// overtaken reports that the holder of this cookie, which is nobody's session,
+// has signed in while the app was working: then nothing may be set, for it
+// would take the session's place in the browser. A request that took longer
+// than the sign-in is remembered is taken for overtaken.
+func (v *Visitor) overtaken(ctx context.Context) bool {
 	t := v.t
-	if t.isDown() {
+	var i id
+	switch {
+	case v.silent:
+		return true
+	case v.mode == inSealed:
+		i = v.secret.visitorID(v.sealed.visitor)
+	case v.mode == inSession && v.gone:
+		i = v.secret.id(&v.token)
+	default:
 		return false
 	}
-	n, err := t.opt.Client.Exists(ctx, t.recordKey(v.secret.visitorID(v.sealed.visitor))).Result()
-	t.heard(ctx, err)
-	return err == nil && n > 0
+	late := t.opt.Now().UnixMilli()-v.at > tombstoneLife.Milliseconds()
+	if !late && !t.isDown() {
+		kind, err := t.opt.Client.Type(ctx, t.recordKey(i)).Result()
+		t.heard(ctx, err)
+		late = err == nil && kind == "string" // a tombstone, and no record that is over
+	}
+	if late {
+		v.silent = true
+		t.count(LateAnswer)
+	}
+	return late
 }
 
 // reseal renews a sealed cookie that has aged, or that another secret made.

@@ -27,12 +27,14 @@ func (v *Visitor) signIn(ctx context.Context, req *http.Request, p *plan, ctl *c
 		uid = old.meta.user // the same cookie in auth: the same user
 	}
 	m := meta{created: v.at, user: uid, identified: v.at}
-	known := v.mode != inNothing
-	if known || uid != "" || unsafe(req.Method) {
+	if old != nil || uid != "" || unsafe(req.Method) {
 		m.signedIn = v.at
 	}
-	if m.signedIn == 0 && !t.admit(ctx, v.ip) {
-		// A view that opens sessions for whoever comes, and too many come.
+	// Else it is a view that opens sessions for whoever comes.
+	switch {
+	case m.signedIn == 0 && v.overtaken(ctx):
+		return nil
+	case m.signedIn == 0 && !t.admit(ctx, v.ip):
 		v.seal(ctx, slices.DeleteFunc(next, func(c cookie) bool { return !slices.Contains(t.opt.Cookies.Sealed, c.name) }))
 		return nil
 	}

@@ -329,7 +329,7 @@ func (v *Visitor) Finish(h http.Header) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.finished = true
-	if v.silent {
+	if v.silent || v.gone && v.out != "" && v.overtaken(v.ctx) {
 		return
 	}
 	if v.out != "" {

@@ -314,3 +314,11 @@ func (e *edge) stopAfter(f func()) {
 		e.t.Errorf("the edge ended with %d", code)
 	}
 }
+
+// unmarshal is said for goroutines, which may not end a test.
+func unmarshal(a answer, into *echo) error {
+	if err := json.Unmarshal([]byte(a.Body), into); err != nil {
+		return fmt.Errorf("%d %s: no page of the app: %q", a.StatusCode, a.Umbral(), a.Body)
+	}
+	return nil
+}
