@@ -126,14 +126,14 @@ func globEscape(s string) string {
 // info reads what the operator may know of one record.
 func (t *Terminator) info(ctx context.Context, i id) (Info, bool, error) {
 	pipe := t.opt.Client.Pipeline()
-	blob, left := pipe.HGet(ctx, t.recordKey(i), fieldInfo), pipe.PTTL(ctx, t.recordKey(i))
+	blob, left := pipe.HGet(ctx, t.recordKey(i), fieldMeta), pipe.PTTL(ctx, t.recordKey(i))
 	if _, err := pipe.Exec(ctx); err != nil {
 		if errors.Is(err, redis.Nil) || isWrongType(err) {
 			return Info{}, false, nil
 		}
 		return Info{}, false, t.unavailable(err)
 	}
-	m, _, ok := t.openInfoField(i, blob.Val())
+	m, _, ok := t.openMetaField(i, blob.Val())
 	if !ok {
 		return Info{}, false, nil
 	}
@@ -151,10 +151,10 @@ func (t *Terminator) info(ctx context.Context, i id) (Info, bool, error) {
 	return out, since > t.marks.Load().all, nil
 }
 
-func (t *Terminator) openInfoField(i id, value string) (meta, *secret, bool) {
+func (t *Terminator) openMetaField(i id, value string) (meta, *secret, bool) {
 	for at := range len(value) {
 		if value[at] == ':' {
-			return openInfo(*t.secrets.Load(), i, []byte(value[at+1:]))
+			return openMeta(*t.secrets.Load(), i, []byte(value[at+1:]))
 		}
 	}
 	return meta{}, nil, false
@@ -210,7 +210,7 @@ func (t *Terminator) revokeSession(ctx context.Context, session string) (int, er
 	t.watch.push(i)
 	t.count(Revoked)
 	end := End{Sessions: []string{session}}
-	if m, s, ok := t.openInfoField(i, fields[fieldInfo]); ok {
+	if m, s, ok := t.openMetaField(i, fields[fieldMeta]); ok {
 		r := &record{meta: m, session: session}
 		if m.user != "" {
 			r.userKey = s.userKey(t.opt.Identity.Realm, m.user)

@@ -11,13 +11,12 @@
 //
 //	s:{ID}  the record: a hash; or, after rotation or logout, its tombstone: a
 //	        string that lives 30 s. ID is an HMAC of the token.
-//	          v   count of writes; a field's value begins with the count at
-//	              which it was written, "7:…", and is refused by whoever read
-//	              the record before that
-//	          f   the highest count of a deleted cookie that was forgotten
-//	          m   meta data      i  the same few words for the operator's list
+//	          m   meta data
 //	          c…  one app cookie d… one datum of a co-operating app
-//	          p   present until the cookie has come back once
+//	          f   the highest count of a deleted cookie that was forgotten
+//	        A value begins with the count of writes at which it was written,
+//	        "7:…", and whoever read the record before that may not replace it.
+//	        m's is the record's own count.
 //	u:{U}   one user: a hash of the session IDs (s…), the generation (g) and
 //	        the not-before mark (n). U is an HMAC of the uid.
 //	nb:marks  not-before marks of all users, and of everybody ("*")

@@ -168,12 +168,14 @@ func (t *Terminator) setUser(ctx context.Context, r *record, uid string) {
 		next.meta.generation = g
 	}
 	t.local.drop(r.id)
-	args := []any{strconv.FormatUint(r.version, 10), 0, 1 << 16,
-		"s", fieldMeta, next.sealMeta(), "s", fieldInfo, next.sealInfo()}
-	err := t.run(ctx, scriptWrite, t.recordKey(r.id), args...).Err()
+	args := []any{strconv.FormatUint(r.version, 10), 0, 1 << 16, "s", fieldMeta, next.sealMeta()}
+	done, err := t.run(ctx, scriptWrite, t.recordKey(r.id), args...).Int64Slice()
 	t.local.drop(r.id)
-	if err != nil {
-		t.count(RedisError)
+	if err != nil || len(done) != 2 || done[1] == 0 {
+		// Gone, or written to meanwhile: the next request asks again.
+		if err != nil {
+			t.count(RedisError)
+		}
 		return
 	}
 	t.unregister(ctx, &record{meta: meta{signedIn: 1}, session: r.session, userKey: r.userKey})

@@ -33,19 +33,24 @@ type record struct {
 
 	// expires is when Redis lets the record go, by this edge's clock; 0 where
 	// it never does.
-	expires   atomic.Int64
-	probation atomic.Bool // the cookie has not come back yet
+	expires atomic.Int64
+	// probation is when the record ends unless the cookie comes back; 0 once
+	// it has.
+	probation atomic.Int64
 	jwt       atomic.Pointer[signedJWT]
 	letThrough,
 	identified atomic.Int64
 }
 
-// meta is the record's field "m". Times are milliseconds of the Unix epoch.
+// meta is the record's field "m". Times are milliseconds of the Unix epoch. It
+// is sealed with a key of the secret's alone, for the operator's list, which
+// knows no token, shows from it who and when.
 type meta struct {
 	created    int64
 	signedIn   int64 // 0: nobody has signed in
 	deadline   int64
 	identified int64  // when the user was last asked for
+	probation  int64  // when the record ends unless the cookie comes back
 	user       string // "" unknown
 	generation string // of the user
 	persistent bool   // the browser keeps the cookie when it is closed
@@ -58,7 +63,7 @@ func (m *meta) encode() []byte {
 		flags |= 1
 	}
 	b = append(b, format, flags)
-	for _, n := range []int64{m.created, m.signedIn, m.deadline, m.identified} {
+	for _, n := range []int64{m.created, m.signedIn, m.deadline, m.identified, m.probation} {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
 	return appendString(appendString(b, m.user), m.generation)
@@ -70,7 +75,7 @@ func decodeMeta(b []byte) (m meta, ok bool) {
 	}
 	m.persistent = b[1]&1 != 0
 	b = b[2:]
-	for _, p := range []*int64{&m.created, &m.signedIn, &m.deadline, &m.identified} {
+	for _, p := range []*int64{&m.created, &m.signedIn, &m.deadline, &m.identified, &m.probation} {
 		var n uint64
 		if n, b, ok = cutUvarint(b); !ok {
 			return m, false
@@ -86,13 +91,10 @@ func decodeMeta(b []byte) (m meta, ok bool) {
 
 // Fields of the hash.
 const (
-	fieldVersion   = "v"
-	fieldFloor     = "f"
-	fieldMeta      = "m"
-	fieldInfo      = "i"
-	fieldProbation = "p"
-	kindCookie     = 'c'
-	kindDatum      = 'd'
+	fieldMeta  = "m"
+	fieldFloor = "f"
+	kindCookie = 'c'
+	kindDatum  = 'd'
 )
 
 // newRecord makes the record of a fresh token; the caller fills in meta, jar
@@ -133,8 +135,7 @@ func (r *record) finish(t *Terminator) {
 
 // hash is the record as the arguments of HSET.
 func (r *record) hash() []any {
-	v := strconv.FormatUint(r.version, 10)
-	out := []any{fieldVersion, v, fieldMeta, prefixed(r.version, r.sealMeta()), fieldInfo, prefixed(r.version, r.sealInfo())}
+	out := []any{fieldMeta, prefixed(r.version, r.sealMeta())}
 	for i := range r.jar {
 		f, b := r.sealCookie(&r.jar[i])
 		out = append(out, f, prefixed(max(r.jar[i].version, 1), b))
@@ -142,9 +143,6 @@ func (r *record) hash() []any {
 	for i := range r.data {
 		f, b := r.sealDatum(&r.data[i])
 		out = append(out, f, prefixed(r.version, b))
-	}
-	if r.probation.Load() {
-		out = append(out, fieldProbation, "1")
 	}
 	return out
 }
@@ -158,7 +156,9 @@ func prefixed(version uint64, blob []byte) []byte {
 
 // sealMeta names the secret in front, so that a record says what opens it.
 func (r *record) sealMeta() []byte {
-	return append(slices.Clone(r.secret.name[:]), r.keys.seal(fieldMeta, r.meta.encode())...)
+	m := r.meta
+	m.probation = r.probation.Load()
+	return append(slices.Clone(r.secret.name[:]), sealWith(r.secret.admin, r.id, fieldMeta, m.encode())...)
 }
 
 func (r *record) sealCookie(c *cookie) (field string, blob []byte) {
@@ -171,37 +171,18 @@ func (r *record) sealDatum(d *datum) (field string, blob []byte) {
 	return field, r.keys.seal(field, append(appendString(nil, d.name), d.value...))
 }
 
-// sealInfo is for the operator's list, which knows no token: who and when.
-func (r *record) sealInfo() []byte {
-	b := binary.AppendUvarint([]byte{format}, uint64(r.meta.created))
-	b = binary.AppendUvarint(b, uint64(r.meta.signedIn))
-	b = appendString(appendString(b, r.meta.user), r.meta.generation)
-	return append(slices.Clone(r.secret.name[:]), sealWith(r.secret.admin, r.id, fieldInfo, b)...)
-}
-
-// openInfo opens what sealInfo made, under any secret in force.
-func openInfo(secrets []*secret, i id, blob []byte) (m meta, s *secret, ok bool) {
+// openMeta opens what sealMeta made, under any of the secrets.
+func openMeta(secrets []*secret, i id, blob []byte) (m meta, s *secret, ok bool) {
 	for _, s := range secrets {
 		rest, found := bytes.CutPrefix(blob, s.name[:])
 		if !found {
 			continue
 		}
-		b, err := openWith(s.admin, i, fieldInfo, rest)
-		if err != nil || len(b) == 0 || b[0] != format {
+		b, err := openWith(s.admin, i, fieldMeta, rest)
+		if err != nil {
 			return m, nil, false
 		}
-		var created, signedIn uint64
-		if created, b, ok = cutUvarint(b[1:]); !ok {
-			return m, nil, false
-		}
-		if signedIn, b, ok = cutUvarint(b); !ok {
-			return m, nil, false
-		}
-		m.created, m.signedIn = int64(created), int64(signedIn)
-		if m.user, b, ok = cutString(b); !ok {
-			return m, nil, false
-		}
-		m.generation, _, ok = cutString(b)
+		m, ok = decodeMeta(b)
 		return m, s, ok
 	}
 	return m, nil, false
@@ -215,9 +196,6 @@ func (t *Terminator) decodeRecord(s *secret, tok token, hash map[string]string) 
 	if err != nil {
 		return nil, false
 	}
-	if r.version, err = strconv.ParseUint(hash[fieldVersion], 10, 64); err != nil {
-		return nil, false
-	}
 	for field, value := range hash {
 		if field == "" || (field[0] != kindCookie && field[0] != kindDatum && field != fieldMeta) {
 			continue
@@ -228,8 +206,6 @@ func (t *Terminator) decodeRecord(s *secret, tok token, hash map[string]string) 
 			t.count(BadField)
 		}
 	}
-	_, probation := hash[fieldProbation]
-	r.probation.Store(probation)
 	if r.meta.created == 0 {
 		return nil, false
 	}
@@ -240,15 +216,9 @@ func (t *Terminator) decodeRecord(s *secret, tok token, hash map[string]string) 
 
 func (r *record) openField(field string, version uint64, blob []byte) bool {
 	if field == fieldMeta {
-		rest, ok := bytes.CutPrefix(blob, r.secret.name[:])
-		if !ok {
-			return false
-		}
-		plain, err := r.keys.open(field, rest)
-		if err != nil {
-			return false
-		}
-		r.meta, ok = decodeMeta(plain)
+		var ok bool
+		r.version = version
+		r.meta, _, ok = openMeta([]*secret{r.secret}, r.id, blob)
 		return ok
 	}
 	if len(blob) == 0 {
@@ -303,8 +273,8 @@ func (t *Terminator) end(r *record) int64 {
 func (t *Terminator) ttl(r *record, now int64) time.Duration {
 	end := t.end(r)
 	switch {
-	case r.probation.Load():
-		end = min(end, r.meta.created+t.opt.Lifetime.Probation.Milliseconds())
+	case r.probation.Load() != 0:
+		end = min(end, r.probation.Load())
 	case r.meta.signedIn == 0:
 		end = min(end, now+t.opt.Lifetime.Anonymous.Milliseconds())
 	}

@@ -28,7 +28,9 @@ return 1`)
 	// scriptWrite: single fields. ARGV: the version that the writer had read,
 	// ttl ms, most fields, then op, field, value, …; ops: s(et), e (set, and
 	// the ttl with it), f(orget). Answers {version, 1|0, …}; {-1} on a
-	// tombstone, {-2} on nothing: a write revives no session.
+	// tombstone, {-2} on nothing: a write revives no session. The number in
+	// front of m is the record's version: m itself is only replaced where
+	// nothing at all has been written since.
 	scriptWrite = redis.NewScript(`
 local k = KEYS[1]
 local ty = redis.call('TYPE', k)
@@ -36,13 +38,19 @@ if type(ty) == 'table' then ty = ty['ok'] end
 if ty == 'none' then return {-2} end
 if ty ~= 'hash' then return {-1} end
 local base, most = tonumber(ARGV[1]), tonumber(ARGV[3])
-local v = redis.call('HINCRBY', k, 'v', 1)
+local m = redis.call('HGET', k, 'm')
+local at = string.find(m, ':', 1, true)
+local was = tonumber(string.sub(m, 1, at - 1))
+local v = was + 1
+redis.call('HSET', k, 'm', v .. string.sub(m, at))
 local out = {v}
 for i = 4, #ARGV, 3 do
   local op, f = ARGV[i], ARGV[i+1]
   local cur = redis.call('HGET', k, f)
   local ok = 1
-  if cur then
+  if f == 'm' then
+    if was > base then ok = 0 end
+  elseif cur then
     if tonumber(string.match(cur, '^%d+') or 0) > base then ok = 0 end
   else
     local floor = redis.call('HGET', k, 'f')
@@ -52,10 +60,10 @@ for i = 4, #ARGV, 3 do
   if ok == 1 then
     if op == 'f' then
       if cur then
-        local was = tonumber(string.match(cur, '^%d+') or 0)
+        local written = tonumber(string.match(cur, '^%d+') or 0)
         local floor = tonumber(redis.call('HGET', k, 'f') or '0')
         redis.call('HDEL', k, f)
-        if was > floor then redis.call('HSET', k, 'f', was) end
+        if written > floor then redis.call('HSET', k, 'f', written) end
       end
     else
       redis.call('HSET', k, f, v .. ':' .. ARGV[i+2])
@@ -99,7 +107,6 @@ local k = KEYS[1]
 local ty = redis.call('TYPE', k)
 if type(ty) == 'table' then ty = ty['ok'] end
 if ty ~= 'hash' then return 0 end
-redis.call('HDEL', k, 'p')
 redis.call('PEXPIRE', k, ARGV[1])
 return 1`)
 
@@ -270,6 +277,10 @@ func (t *Terminator) read(ctx context.Context, s *secret, tok token) (*record, p
 	}
 	if ttl := left.Val(); ttl > 0 {
 		r.expires.Store(t.opt.Now().Add(ttl).UnixMilli())
+		// A touch has lengthened its life since: the cookie has come back.
+		if p := r.meta.probation; p != 0 && r.expires.Load() <= p+time.Second.Milliseconds() {
+			r.probation.Store(p)
+		}
 	}
 	return r, found, nil
 }

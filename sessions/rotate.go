@@ -137,7 +137,9 @@ func (v *Visitor) begin(ctx context.Context, jar []cookie, data []datum, m meta)
 	if err != nil {
 		return err
 	}
-	r.probation.Store(v.mode == inNothing && t.opt.Lifetime.Probation > 0)
+	if v.mode == inNothing && t.opt.Lifetime.Probation > 0 {
+		r.probation.Store(m.created + t.opt.Lifetime.Probation.Milliseconds())
+	}
 	if m.signedIn == 0 {
 		ok, err := t.admitRecord(ctx, r)
 		if err != nil {

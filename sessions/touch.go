@@ -29,7 +29,8 @@ const (
 // lives without use, and once when the cookie has come back for the first
 // time.
 func (t *Terminator) touch(r *record, now int64) {
-	back := r.probation.Load()
+	probation := r.probation.Load()
+	back := probation != 0
 	idle := t.opt.Lifetime.Idle
 	anonymous := r.meta.signedIn == 0
 	if anonymous && (idle == 0 || t.opt.Lifetime.Anonymous < idle) {
@@ -38,7 +39,7 @@ func (t *Terminator) touch(r *record, now int64) {
 	if !back && idle == 0 {
 		return
 	}
-	if back && !r.probation.CompareAndSwap(true, false) {
+	if back && !r.probation.CompareAndSwap(probation, 0) {
 		return
 	}
 	was := r.expires.Load()
