@@ -105,8 +105,12 @@ type captureReader struct {
 func (r *captureReader) Read(p []byte) (int, error) {
 	c := r.c
 	c.mu.Lock()
-	for r.off == len(c.buf) && !c.ended && !c.handed {
+	for r.off == len(c.buf) && !c.ended && !c.handed && !c.left {
 		c.more.Wait()
+	}
+	if c.left {
+		c.mu.Unlock()
+		return 0, io.ErrClosedPipe
 	}
 	if r.off < len(c.buf) {
 		n := copy(p, c.buf[r.off:])
@@ -133,6 +137,7 @@ func (r *captureReader) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.left = true
+	c.more.Broadcast() // a session that ends closes the body under its reader
 	if c.handed {
 		return c.body.Close()
 	}

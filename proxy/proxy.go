@@ -296,11 +296,12 @@ func (p *Proxy) cutWhenEnded(resp *http.Response, x *Exchange) {
 	if done == nil || resp.ContentLength >= 0 && resp.StatusCode != http.StatusSwitchingProtocols {
 		return
 	}
-	ctx := x.R.Context()
+	ctx, body := x.R.Context(), resp.Body
 	go func() {
 		select {
 		case <-done:
 			x.cancel()
+			body.Close() // a fetch's answer does not end with the request
 		case <-ctx.Done():
 		}
 	}()

@@ -420,9 +420,10 @@ func (v *Visitor) overtaken(ctx context.Context) bool {
 	}
 	late := t.opt.Now().UnixMilli()-v.at > tombstoneLife.Milliseconds()
 	if !late && !t.isDown() {
-		kind, err := t.opt.Client.Type(ctx, t.recordKey(i)).Result()
+		// A record that is over is no string, and so an error.
+		value, err := t.opt.Client.Get(ctx, t.recordKey(i)).Result()
 		t.heard(ctx, err)
-		late = err == nil && kind == "string" // a tombstone, and no record that is over
+		late = err == nil && value == tombstone
 	}
 	if late {
 		v.silent = true

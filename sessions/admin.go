@@ -41,14 +41,10 @@ func (t *Terminator) List(ctx context.Context, sel Selector) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []Info
-	for _, i := range ids {
-		info, ok, err := t.info(ctx, i)
-		if err != nil {
+	out := make([]Info, 0, len(ids))
+	for some := range slices.Chunk(ids, 256) {
+		if out, err = t.infos(ctx, out, some); err != nil {
 			return nil, err
-		}
-		if ok {
-			out = append(out, info)
 		}
 	}
 	slices.SortFunc(out, func(a, b Info) int {
@@ -123,32 +119,35 @@ func globEscape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`).Replace(s)
 }
 
-// info reads what the operator may know of one record.
-func (t *Terminator) info(ctx context.Context, i id) (Info, bool, error) {
-	pipe := t.opt.Client.Pipeline()
-	blob, left := pipe.HGet(ctx, t.recordKey(i), fieldMeta), pipe.PTTL(ctx, t.recordKey(i))
-	if _, err := pipe.Exec(ctx); err != nil {
-		if errors.Is(err, redis.Nil) || isWrongType(err) {
-			return Info{}, false, nil
+// infos adds what the operator may know of some records, in one round trip.
+func (t *Terminator) infos(ctx context.Context, out []Info, ids []id) ([]Info, error) {
+	metas, left := make([]*redis.StringCmd, len(ids)), make([]*redis.DurationCmd, len(ids))
+	_, err := t.opt.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for n, i := range ids {
+			metas[n], left[n] = p.HGet(ctx, t.recordKey(i), fieldMeta), p.PTTL(ctx, t.recordKey(i))
 		}
-		return Info{}, false, t.unavailable(err)
+		return nil
+	})
+	var answer redis.Error // of one record: it has ended, or a tombstone is there
+	if err != nil && !errors.As(err, &answer) {
+		return nil, t.unavailable(err)
 	}
-	m, _, ok := t.openMetaField(i, blob.Val())
-	if !ok {
-		return Info{}, false, nil
+	for n, i := range ids {
+		m, _, ok := t.openMetaField(i, metas[n].Val())
+		since := cmp.Or(m.signedIn, m.created)
+		if !ok || since <= t.marks.Load().all {
+			continue
+		}
+		info := Info{ID: i.String(), User: m.user, Created: time.UnixMilli(m.created).UTC()}
+		if m.signedIn != 0 {
+			info.SignedIn = time.UnixMilli(m.signedIn).UTC()
+		}
+		if ttl := left[n].Val(); ttl > 0 {
+			info.Expires = t.opt.Now().Add(ttl).UTC()
+		}
+		out = append(out, info)
 	}
-	out := Info{ID: i.String(), User: m.user, Created: time.UnixMilli(m.created).UTC()}
-	if m.signedIn != 0 {
-		out.SignedIn = time.UnixMilli(m.signedIn).UTC()
-	}
-	if ttl := left.Val(); ttl > 0 {
-		out.Expires = t.opt.Now().Add(ttl).UTC()
-	}
-	since := m.signedIn
-	if since == 0 {
-		since = m.created
-	}
-	return out, since > t.marks.Load().all, nil
+	return out, nil
 }
 
 func (t *Terminator) openMetaField(i id, value string) (meta, *secret, bool) {
@@ -179,8 +178,9 @@ func (t *Terminator) UserDigests(ctx context.Context, user string) ([]string, er
 
 // Revoke ends sessions, here and on every edge within a second. n counts the
 // records that went; with All it is 0: they go with their time, and no edge
-// accepts them meanwhile.
-func (t *Terminator) Revoke(ctx context.Context, sel Selector) (n int, err error) {
+// accepts them meanwhile. The caller sees to it that the pages of end are
+// unreachable: Options.Ended is not called.
+func (t *Terminator) Revoke(ctx context.Context, sel Selector) (n int, end End, err error) {
 	switch {
 	case sel.Session != "" && sel.User == "" && !sel.All:
 		return t.revokeSession(ctx, sel.Session)
@@ -188,28 +188,28 @@ func (t *Terminator) Revoke(ctx context.Context, sel Selector) (n int, err error
 		return t.revokeUser(ctx, sel.User, true, "")
 	case sel.All && sel.Session == "" && sel.User == "":
 		if err := t.mark(ctx, everybody, t.opt.Now().UnixMilli()); err != nil {
-			return 0, err
+			return 0, End{}, err
 		}
 		t.local.clear()
 		t.watch.pushAll()
 		t.count(Revoked)
-		return 0, t.opt.Ended(ctx, End{All: true})
+		return 0, End{All: true}, nil
 	}
-	return 0, errSelector
+	return 0, End{}, errSelector
 }
 
-func (t *Terminator) revokeSession(ctx context.Context, session string) (int, error) {
+func (t *Terminator) revokeSession(ctx context.Context, session string) (n int, end End, err error) {
 	i, ok := parseID(session)
 	if !ok {
-		return 0, nil
+		return 0, end, nil
 	}
-	fields, p, err := t.retire(ctx, i, tombstone, false)
+	fields, p, err := t.retire(ctx, i, revoked, false)
 	if err != nil || p != found {
-		return 0, err
+		return 0, end, err
 	}
 	t.watch.push(i)
 	t.count(Revoked)
-	end := End{Sessions: []string{session}}
+	end.Sessions = []string{session}
 	if m, s, ok := t.openMetaField(i, fields[fieldMeta]); ok {
 		r := &record{meta: m, session: session}
 		if m.user != "" {
@@ -218,27 +218,26 @@ func (t *Terminator) revokeSession(ctx context.Context, session string) (int, er
 		}
 		t.unregister(ctx, r)
 	}
-	return 1, t.opt.Ended(ctx, end)
+	return 1, end, nil
 }
 
 // revokeUser ends a user's sessions but for keep. With barred, a not-before
 // mark ends those too whose sign-in is on its way.
-func (t *Terminator) revokeUser(ctx context.Context, uid string, barred bool, keep string) (n int, err error) {
+func (t *Terminator) revokeUser(ctx context.Context, uid string, barred bool, keep string) (n int, end End, err error) {
 	now := t.opt.Now().UnixMilli()
-	var end End
 	for _, s := range *t.secrets.Load() {
 		u := s.userKey(t.opt.Identity.Realm, uid)
 		mark, generation := "", ""
 		if barred {
 			// The edges' own copy of the mark holds whatever happens after.
 			if err := t.mark(ctx, u, now); err != nil {
-				return n, err
+				return n, end, err
 			}
 			mark, generation = strconv.FormatInt(now, 10), newGeneration(now)
 		}
 		vals, err := t.run(ctx, scriptRevoke, t.userKey(u), mark, generation, t.opt.Lifetime.Absolute.Milliseconds(), keep).Slice()
 		if err != nil {
-			return n, t.unavailable(err)
+			return n, end, t.unavailable(err)
 		}
 		got := texts(vals)
 		if len(got) > 0 && got[0] != "" {
@@ -249,9 +248,9 @@ func (t *Terminator) revokeUser(ctx context.Context, uid string, barred bool, ke
 			if !ok {
 				continue
 			}
-			_, p, err := t.retire(ctx, i, tombstone, true)
+			_, p, err := t.retire(ctx, i, revoked, true)
 			if err != nil {
-				return n, err
+				return n, end, err
 			}
 			if p == found {
 				n++
@@ -261,14 +260,30 @@ func (t *Terminator) revokeUser(ctx context.Context, uid string, barred bool, ke
 		}
 	}
 	t.count(Revoked)
-	if len(end.Sessions)+len(end.Users) == 0 {
-		return n, nil
+	return n, end, nil
+}
+
+// Ended is told of what has ended on any edge: what this edge's memory holds
+// of it goes, before Redis's own push may have come.
+func (t *Terminator) Ended(ctx context.Context, end End) {
+	for _, session := range end.Sessions {
+		if i, ok := parseID(session); ok {
+			t.local.drop(i)
+			t.watch.push(i)
+		}
 	}
-	return n, t.opt.Ended(ctx, end)
+	if end.All {
+		t.local.clear()
+		t.probe(ctx)
+		t.watch.pushAll()
+	}
 }
 
 // ended tells the cache, on every edge, whose pages are over.
 func (t *Terminator) ended(ctx context.Context, e End) {
+	if len(e.Sessions)+len(e.Users) == 0 && !e.All {
+		return
+	}
 	if err := t.opt.Ended(ctx, e); err != nil {
 		t.warn("not every edge has acknowledged that a session ended", err)
 	}

@@ -173,6 +173,7 @@ func (t *Terminator) setUser(ctx context.Context, r *record, uid string) {
 	t.local.drop(r.id)
 	if err != nil || len(done) != 2 || done[1] == 0 {
 		// Gone, or written to meanwhile: the next request asks again.
+		t.unregister(ctx, next)
 		if err != nil {
 			t.count(RedisError)
 		}

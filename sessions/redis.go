@@ -75,8 +75,9 @@ end
 return out`)
 
 	// scriptRetire: a tombstone in the record's place. ARGV: its value, ttl
-	// ms, and 1 to leave one where there is nothing. Answers what the record
-	// held at that moment; {-1} on a tombstone, {-2} on nothing.
+	// ms, and 1 to leave one where there is nothing, or that of a revocation.
+	// Answers what the record held at that moment; {-1} on a tombstone, {-2}
+	// on nothing.
 	scriptRetire = redis.NewScript(`
 local k = KEYS[1]
 local ty = redis.call('TYPE', k)
@@ -87,8 +88,10 @@ if ty == 'hash' then
   redis.call('SET', k, ARGV[1], 'PX', ARGV[2])
   return all
 end
+if ARGV[3] == '1' and (ty == 'none' or redis.call('GET', k) == 'r') then
+  redis.call('SET', k, ARGV[1], 'PX', ARGV[2])
+end
 if ty ~= 'none' then return {-1} end
-if ARGV[3] == '1' then redis.call('SET', k, ARGV[1], 'PX', ARGV[2]) end
 return {-2}`)
 
 	// scriptPatch: fields of a retired record that were written after it had
@@ -245,7 +248,7 @@ type presence uint8
 
 const (
 	found  presence = iota
-	absent          // never there, expired, or flushed
+	absent          // never there, expired, flushed or revoked
 	buried          // a tombstone: rotated or signed out
 )
 
@@ -298,6 +301,8 @@ func (t *Terminator) forwarded(ctx context.Context, s *secret, tok token, i id) 
 		return nil, buried, nil
 	case err != nil:
 		return nil, buried, t.unavailable(err)
+	case string(v) == revoked:
+		return nil, absent, nil
 	}
 	k, err := s.keys(&tok, i)
 	if err != nil || len(v) < 2 || v[0] != 'm' {
@@ -319,8 +324,15 @@ func (t *Terminator) forwarded(ctx context.Context, s *secret, tok token, i id) 
 	return nil, buried, nil
 }
 
-// tombstone is the value that ends a record for good.
-const tombstone = "x"
+// The values that end a record for good.
+const (
+	// tombstone: rotated or signed out. The browser holds another cookie by
+	// now, which nothing may replace.
+	tombstone = "x"
+	// revoked: by an operator, or from another device. The browser knows
+	// nothing of it, and may sign in again with this very cookie.
+	revoked = "r"
+)
 
 // forward is the value that sends late requests on to another record.
 func (r *record) forward(next *record) []byte {

@@ -96,7 +96,7 @@ func (t *Terminator) register(ctx context.Context, r *record) (generation string
 	}
 	for _, name := range got[1:] {
 		if i, ok := parseID(name); ok {
-			if _, _, err := t.retire(ctx, i, tombstone, true); err != nil {
+			if _, _, err := t.retire(ctx, i, revoked, true); err != nil {
 				t.warn("a session over limits.per_user could not be ended", err)
 			}
 			t.watch.push(i)
@@ -386,7 +386,9 @@ func (v *Visitor) signOut(ctx context.Context, p *plan, all bool) error {
 	}
 	t.ended(ctx, end)
 	if all && r.meta.user != "" {
-		if _, err := t.revokeUser(ctx, r.meta.user, true, ""); err != nil {
+		_, end, err := t.revokeUser(ctx, r.meta.user, true, "")
+		t.ended(ctx, end)
+		if err != nil {
 			return err
 		}
 	}
@@ -410,7 +412,8 @@ func (v *Visitor) signOutOthers(ctx context.Context) error {
 	if v.rec.meta.user == "" {
 		return nil
 	}
-	_, err := v.t.revokeUser(ctx, v.rec.meta.user, false, v.rec.session)
+	_, end, err := v.t.revokeUser(ctx, v.rec.meta.user, false, v.rec.session)
+	v.t.ended(ctx, end)
 	return err
 }
 

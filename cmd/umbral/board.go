@@ -316,7 +316,7 @@ type sessionsAdmin struct{ e *edge }
 func (s sessionsAdmin) List(ctx context.Context, of admin.Target, limit int) ([]admin.Session, error) {
 	infos, err := s.e.sessions.List(ctx, sessions.Selector{Session: of.Session, User: of.User, All: of.All})
 	if err != nil {
-		return nil, err
+		return nil, sessionsDown(err)
 	}
 	out := make([]admin.Session, 0, min(limit, len(infos)))
 	for i := len(infos) - 1; i >= 0 && len(out) < limit; i-- {
@@ -343,20 +343,38 @@ func (s sessionsAdmin) Revoke(ctx context.Context, target admin.Target) (admin.R
 	if target.All { // ended by a mark, which counts nothing
 		all, _ = s.e.sessions.List(ctx, sel)
 	}
-	n, err := s.e.sessions.Revoke(ctx, sel)
+	n, end, err := s.e.sessions.Revoke(ctx, sel)
 	if err != nil {
-		return admin.Revoked{}, err
+		return admin.Revoked{}, sessionsDown(err)
 	}
 	n += len(all)
 	if n == 0 && target.Session != "" {
 		return admin.Revoked{}, admin.ErrNotFound
 	}
-	return admin.Revoked{Revoked: n, Complete: true}, nil
+	// The sessions are out whatever becomes of their pages' purge: that is
+	// kept and sent once Redis can be reached.
+	receipt, err := s.e.purgeEnded(ctx, end)
+	out := admin.Revoked{Revoked: n, Complete: err == nil && receipt.Complete}
+	for _, a := range receipt.Edges {
+		out.Edges = append(out.Edges, admin.EdgeAck{ID: a.Edge, Applied: a.Applied, MS: admin.Millis(a.After)})
+	}
+	return out, nil
 }
 
 // warmAgain is when warming that has failed is tried again: at the start the
 // app may not be there yet.
 const warmAgain = 30 * time.Second
+
+// sessionsDown is what an operator is told while the sessions' Redis is out of
+// reach.
+func sessionsDown(err error) error {
+	if errors.Is(err, sessions.ErrUnavailable) {
+		return &admin.Problem{
+			Status: http.StatusServiceUnavailable, Detail: "the Redis of the sessions cannot be reached; ask again", Setting: "SESSIONS_REDIS_URL",
+		}
+	}
+	return err
+}
 
 // warm fetches pages ahead of their visitors, as the file's section says, and
 // begins anew when a reload changes it.
@@ -416,6 +434,7 @@ func (e *edge) redisState(s store.State) {
 
 // purgeApplied is told of every purge that this edge obeys from now on.
 func (e *edge) purgeApplied(r store.Record) {
+	e.sessions.Ended(context.Background(), endedElsewhere(r.Selectors))
 	e.purges.Add(1)
 	if !r.At.IsZero() {
 		e.purgeLag.Store(max(0, time.Since(r.At).Nanoseconds()))

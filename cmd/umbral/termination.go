@@ -74,6 +74,15 @@ func (e *edge) newSessions(file *config.File, client redis.UniversalClient) (*se
 // sessionsEnded makes the pages of ended sessions unreachable on every edge
 // before the logout is answered.
 func (e *edge) sessionsEnded(ctx context.Context, end sessions.End) error {
+	receipt, err := e.purgeEnded(ctx, end)
+	if err == nil && !receipt.Complete {
+		err = errors.New("purge the pages of ended sessions: not every edge has acknowledged it yet")
+	}
+	return err
+}
+
+// purgeEnded tells every edge what has ended, and gathers their receipts.
+func (e *edge) purgeEnded(ctx context.Context, end sessions.End) (store.Receipt, error) {
 	var selectors []store.Selector
 	for _, s := range end.Sessions {
 		selectors = append(selectors, store.Selector{Session: s})
@@ -85,16 +94,26 @@ func (e *edge) sessionsEnded(ctx context.Context, end sessions.End) error {
 		selectors = append(selectors, store.Selector{All: true})
 	}
 	if len(selectors) == 0 {
-		return nil
+		return store.Receipt{Complete: true}, nil
 	}
 	receipt, err := e.store.Log().Append(ctx, selectors, endWait)
-	switch {
-	case err != nil:
-		return fmt.Errorf("purge the pages of ended sessions: %w", err)
-	case !receipt.Complete:
-		return errors.New("purge the pages of ended sessions: not every edge has acknowledged it yet")
+	if err != nil {
+		return receipt, fmt.Errorf("purge the pages of ended sessions: %w", err)
 	}
-	return nil
+	return receipt, nil
+}
+
+// endedElsewhere takes out of a purge what it says of sessions.
+func endedElsewhere(selectors []store.Selector) (end sessions.End) {
+	for _, s := range selectors {
+		switch {
+		case s.Session != "":
+			end.Sessions = append(end.Sessions, s.Session)
+		case s.All && !s.Soft:
+			end.All = true
+		}
+	}
+	return end
 }
 
 func sameSite(word string) http.SameSite {

@@ -49,8 +49,8 @@ type Options struct {
 	// OnState is told when Redis goes and comes, one call at a time. It must
 	// not block.
 	OnState func(State)
-	// OnApply is told of every purge applied here, in order. It must not
-	// block, nor call the log.
+	// OnApply is told of every purge applied here, in order, before that is
+	// acknowledged. It must be quick, and not call the log.
 	OnApply func(Record)
 	// Clock is time.Now if nil.
 	Clock func() time.Time

@@ -67,6 +67,8 @@ type edge struct {
 	Routes string // the routes file
 	logs   *logs
 	exited chan struct{}
+	once   sync.Once
+	plain  *client // for requests that bring their own cookies
 }
 
 // logs collects what the edge writes to stderr and stdout, and lets a test

@@ -184,7 +184,8 @@ func (e *edge) with(path string, lines ...string) (answer, error) {
 	for i, line := range lines {
 		headers[i] = "Cookie: " + line
 	}
-	return e.visitor().do("GET", path, "", headers...)
+	e.once.Do(func() { e.plain = e.visitor() })
+	return e.plain.do("GET", path, "", headers...)
 }
 
 // raw sends bytes as they are and reads one answer.
@@ -321,4 +322,14 @@ func unmarshal(a answer, into *echo) error {
 		return fmt.Errorf("%d %s: no page of the app: %q", a.StatusCode, a.Umbral(), a.Body)
 	}
 	return nil
+}
+
+// paths are the request targets that the app has seen.
+func (a *app) paths() (all []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.seen {
+		all = append(all, r.URL.RequestURI())
+	}
+	return all
 }

@@ -1,0 +1,386 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"umbral/proxy/store/storetest"
+)
+
+// twoEdges run on one Redis in front of one app.
+func twoEdges(t *testing.T, upstream string, redis *storetest.Redis, routes string) [2]*edge {
+	t.Helper()
+	var e [2]*edge
+	for i := range e {
+		e[i] = startEdge(t, upstream, redisURL(redis), routes)
+	}
+	e[0].knows(2)
+	e[1].knows(2)
+	return e
+}
+
+// knows waits until the edge sees n live edges, itself among them.
+func (e *edge) knows(n int) {
+	e.t.Helper()
+	e.eventually(fmt.Sprint(n, " live edges"), func() bool {
+		var got struct{ Edges []struct{ ID string } }
+		e.admin("GET", "/v1/edges", nil, &got)
+		return len(got.Edges) >= n
+	})
+}
+
+// SESSIONS.md §9, point 6: whichever way somebody signs out, when the answer
+// is there, no edge serves that person's pages, and the cookie is nobody's.
+func TestLogoutEndsPagesAndCookieOnEveryEdge(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startCookieApp(t)
+	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	for _, way := range []struct{ name, path string }{
+		{"the edge's own path", "/.umbral/logout"},
+		{"the app takes its cookie away", "/logout"},
+		{"the app says anonymous", "/?h=X-Edge-Session-User:anonymous"},
+		{"a control header", "/control/?h=X-Edge-Session-Logout:current"},
+		{"a control header, everywhere", "/control/?h=X-Edge-Session-Logout:all"},
+	} {
+		c := e[0].browser()
+		c.login("ana")
+		cookie := "umbral=" + c.token()
+		pages := []string{"/mine/a", "/mine/b?x=1", "/tab/a"}
+		for _, edge := range e {
+			for range 2 {
+				for _, p := range pages {
+					if a, err := edge.with(p, cookie); err != nil || a.said(t).field("X-Edge-User") != "ana" {
+						t.Fatalf("%s: %v %s", p, err, a.Body)
+					}
+				}
+			}
+		}
+		a := c.post(way.path, nil)
+		if a.StatusCode >= 400 || len(a.setCookies()) != 1 || a.Header.Get("Clear-Site-Data") != `"cache"` {
+			t.Errorf("%s: %d %v %v", way.name, a.StatusCode, a.setCookies(), a.Header)
+		}
+		// At once, and hundreds of times in parallel.
+		parallel(t, 200, func(i int) error {
+			path := append(pages, "/")[i/2%4]
+			a, err := e[i%2].with(path, cookie)
+			if err != nil {
+				return err
+			}
+			var got echo
+			if err := unmarshal(a, &got); err != nil {
+				return err
+			}
+			if !got.anonymous() {
+				return fmt.Errorf("%s: after it edge %d gave %s: %s", way.name, i%2, path, a.Body)
+			}
+			return nil
+		})
+		if got := c.get("/").said(t); got.cookie("sessionid") != "" || got.field("X-Edge-Auth") != "anonymous" {
+			t.Errorf("%s: the browser goes on as %s", way.name, got.Header)
+		}
+	}
+}
+
+// SESSIONS.md §9, point 6.
+func TestNobodyIsSignedOutFromElsewhere(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startCookieApp(t)
+	e := startEdge(t, app.URL, redisURL(redis), sessionRoutes)
+	c := e.browser()
+	c.login("ana")
+	for _, tt := range []struct {
+		method  string
+		headers []string
+	}{
+		{"GET", []string{"Origin: http://" + site}}, {"HEAD", nil}, {"PUT", []string{"Origin: http://" + site}},
+		{"OPTIONS", []string{"Origin: http://" + site}}, {"POST", nil}, {"POST", []string{"Origin: http://evil.test"}},
+		{"POST", []string{"Origin: null"}}, {"POST", []string{"Origin: http://" + site + ".evil.test"}},
+		{"POST", []string{"Origin: http://" + site + ":81"}}, {"POST", []string{"Sec-Fetch-Site: cross-site"}},
+		{"POST", []string{"Sec-Fetch-Site: same-site"}}, {"POST", []string{"Sec-Fetch-Site: none"}},
+		{"POST", []string{"Origin: http://" + site, "Sec-Fetch-Site: cross-site"}},
+		{"POST", []string{"Origin: http://" + site, "Origin: http://evil.test"}},
+		{"POST", []string{"Referer: http://" + site + "/"}},
+	} {
+		a, err := c.do(tt.method, "/.umbral/logout", "", tt.headers...)
+		if err != nil || a.StatusCode < 400 && tt.method != "OPTIONS" || len(a.setCookies()) > 0 || a.Header.Get("Clear-Site-Data") != "" {
+			t.Errorf("%s %v: %v %d %v", tt.method, tt.headers, err, a.StatusCode, a.setCookies())
+		}
+	}
+	if got := c.get("/").said(t); got.field("X-Edge-User") != "ana" {
+		t.Errorf("signed out: %v", got.Header)
+	}
+	for _, path := range []string{"/.umbral/logout", "/.umbral/logout?x=1"} {
+		for _, seen := range app.paths() {
+			if seen == path {
+				t.Errorf("the app was asked for %s", path)
+			}
+		}
+	}
+}
+
+// SESSIONS.md §9, point 7.
+func TestRevokedUsersAreOutOnEveryEdge(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startCookieApp(t)
+	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	var cookies []string
+	for i := range 3 {
+		c := e[i%2].browser()
+		c.login("ana")
+		cookies = append(cookies, "umbral="+c.token())
+	}
+	luis := e[0].browser()
+	luis.login("luis")
+	for _, edge := range e { // every edge holds every record and page
+		for _, cookie := range cookies {
+			for range 2 {
+				edge.with("/mine/", cookie)
+				edge.with("/tab/", cookie)
+			}
+		}
+	}
+	var done struct {
+		Revoked  int
+		Complete bool
+		Edges    []struct{ Applied bool }
+	}
+	if code := e[1].admin("DELETE", "/v1/users/ana/sessions", nil, &done); code != 200 || done.Revoked != 3 || !done.Complete || len(done.Edges) != 2 {
+		t.Errorf("%d %+v", code, done)
+	}
+	for i, edge := range e {
+		for _, cookie := range cookies {
+			for _, path := range []string{"/", "/mine/", "/tab/"} {
+				if a, err := edge.with(path, cookie); err != nil || !a.said(t).anonymous() {
+					t.Errorf("edge %d, %s: %v %s", i, path, err, a.Body)
+				}
+			}
+		}
+	}
+	if got := luis.get("/mine/").said(t); got.field("X-Edge-User") != "luis" {
+		t.Errorf("luis: %v", got.Header)
+	}
+
+	// Sign-ins that race with revocations: whoever is in afterwards is listed,
+	// and who is listed signed in after the last mark.
+	for round := range 3 {
+		browsers := make([]*client, 60)
+		for i := range browsers {
+			browsers[i] = e[i%2].browser()
+		}
+		marked := make(chan time.Time, 1)
+		go func() {
+			var at time.Time
+			for range 3 {
+				at = time.Now()
+				e[round%2].admin("DELETE", "/v1/users/racer/sessions", nil, nil)
+			}
+			marked <- at
+		}()
+		parallel(t, len(browsers), func(i int) error {
+			_, err := browsers[i].do("POST", "/login?user=racer", "", "Origin: http://"+site)
+			return err
+		})
+		last := <-marked
+		var list struct {
+			Sessions []struct {
+				ID         string
+				SignedInAt time.Time `json:"signed_in_at"`
+			}
+		}
+		e[0].admin("GET", "/v1/sessions?user=racer&limit=1000", nil, &list)
+		for _, s := range list.Sessions {
+			if s.SignedInAt.Before(last.Truncate(time.Millisecond)) {
+				t.Errorf("round %d: a session of %s outlived the mark that came after %s", round, s.SignedInAt, last)
+			}
+		}
+		in := 0
+		for _, b := range browsers {
+			if b.get("/").said(t).field("X-Edge-User") == "racer" {
+				in++
+			}
+		}
+		if in != len(list.Sessions) {
+			t.Errorf("round %d: %d are in, %d are listed", round, in, len(list.Sessions))
+		}
+	}
+}
+
+func TestSessionsAreListedAndRevoked(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startCookieApp(t)
+	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	cli := func(args ...string) (string, int) {
+		cmd := exec.Command(binary, append([]string{"sessions"}, append(args, "--admin", e[0].Admin, "--admin-token", adminToken)...)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil && cmd.ProcessState.ExitCode() < 0 {
+			t.Fatal(err)
+		}
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	users := []string{"ana", "ana", "luis", "a/b c?&"}
+	browsers := make([]*client, len(users))
+	for i, u := range users {
+		browsers[i] = e[i%2].browser()
+		browsers[i].login(u)
+	}
+	opened := e[0].browser()
+	opened.get("/opens") // a session of nobody
+
+	id := browsers[0].get("/").said(t).field("X-Edge-Session")
+	all, code := cli("list")
+	if code != 0 || strings.Count(all, "\n") != 6 || !strings.Contains(all, id) || strings.Contains(all, browsers[0].token()) {
+		t.Errorf("list: %d\n%s", code, all)
+	}
+	of, code := cli("list", "--user", "ana")
+	if code != 0 || strings.Count(of, "\n") != 3 || strings.Contains(of, "luis") {
+		t.Errorf("list --user ana: %d\n%s", code, of)
+	}
+	if out, code := cli("revoke", "--session", id); code != 0 || !strings.Contains(out, "1 session revoked") || strings.Count(out, "applied") != 2 {
+		t.Errorf("revoke --session: %d\n%s", code, out)
+	}
+	if out, code := cli("revoke", "--session", id); code != 1 || strings.Contains(out, "panic") {
+		t.Errorf("revoke --session again: %d\n%s", code, out)
+	}
+	in := func() (n []string) {
+		for i, b := range browsers {
+			if b.get("/").said(t).field("X-Edge-Auth") == "user" {
+				n = append(n, fmt.Sprint(i))
+			}
+		}
+		return n
+	}
+	if got := in(); !slices.Equal(got, []string{"1", "2", "3"}) {
+		t.Errorf("in are %v", got)
+	}
+	if out, code := cli("revoke", "--user", "a/b c?&"); code != 0 || !strings.Contains(out, "1 session revoked") {
+		t.Errorf("revoke --user: %d\n%s", code, out)
+	}
+	if got := in(); !slices.Equal(got, []string{"1", "2"}) {
+		t.Errorf("in are %v", got)
+	}
+	for _, args := range [][]string{{"revoke"}, {"revoke", "--all", "--user", "ana"}, {"revoke", "--session", ""}} {
+		if out, code := cli(args...); code != 2 {
+			t.Errorf("%v: %d\n%s", args, code, out)
+		}
+	}
+	if out, code := cli("revoke", "--all"); code != 0 {
+		t.Errorf("revoke --all: %d\n%s", code, out)
+	}
+	if got := in(); len(got) != 0 {
+		t.Errorf("in are %v", got)
+	}
+	if out, _ := cli("list"); !strings.Contains(out, "no session") {
+		t.Errorf("list after all were revoked:\n%s", out)
+	}
+	browsers[0].login("ana")
+	if got := in(); !slices.Equal(got, []string{"0"}) {
+		t.Errorf("signed in again: %v", got)
+	}
+	for _, path := range []string{"/v1/sessions?user=" + url.QueryEscape("x\x00"), "/v1/sessions?nonsense=1", "/v1/sessions?limit=-1"} {
+		if code := e[0].admin("GET", path, nil, nil); code != 400 {
+			t.Errorf("GET %s: %d", path, code)
+		}
+	}
+	r, _ := http.NewRequest("DELETE", e[0].Admin+"/v1/sessions", nil)
+	if resp, err := http.DefaultClient.Do(r); err != nil || resp.StatusCode != 401 {
+		t.Errorf("without the token: %v", err)
+	}
+}
+
+// A revoked session's websocket and event stream are cut.
+func TestStreamsOfARevokedSessionAreCut(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startCookieApp(t)
+	app.set(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/events":
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprint(w, "data: one\n\n")
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		case "/ws":
+			conn, rw, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\ndata: one\n")
+			rw.Flush()
+			_, _ = io.Copy(io.Discard, rw)
+		default:
+			app.serve(w, r)
+		}
+	})
+	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	open := func(edge *edge, path, cookie string) (closed chan struct{}, body io.ReadCloser) {
+		r, _ := http.NewRequest("GET", edge.URL+path, nil)
+		r.Host = site
+		r.Header.Set("Cookie", cookie)
+		if path == "/ws" {
+			r.Header.Set("Connection", "Upgrade")
+			r.Header.Set("Upgrade", "websocket")
+		}
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := bufio.NewReader(resp.Body)
+		if line, err := in.ReadString('\n'); line != "data: one\n" {
+			t.Fatalf("%s: %q %v", path, line, err)
+		}
+		closed = make(chan struct{})
+		go func() {
+			_, _ = io.Copy(io.Discard, in)
+			close(closed)
+		}()
+		return closed, resp.Body
+	}
+	ends := map[string]func(c *client, session string){
+		"revoked by user":       func(*client, string) { e[0].admin("DELETE", "/v1/users/ana/sessions", nil, nil) },
+		"revoked by session":    func(_ *client, id string) { e[0].admin("DELETE", "/v1/sessions/"+id, nil, nil) },
+		"everybody revoked":     func(*client, string) { e[0].admin("DELETE", "/v1/sessions", nil, nil) },
+		"signed out":            func(c *client, _ string) { c.post("/.umbral/logout", nil) },
+		"signed out by the app": func(c *client, _ string) { c.post("/logout", nil) },
+	}
+	for how, end := range ends {
+		ana, luis := e[0].browser(), e[0].browser()
+		ana.login("ana")
+		luis.login("luis")
+		var cut []chan struct{}
+		for _, edge := range e {
+			for _, path := range []string{"/events", "/ws"} {
+				c, body := open(edge, path, "umbral="+ana.token())
+				defer body.Close()
+				cut = append(cut, c)
+			}
+		}
+		stays, body := open(e[1], "/events", "umbral="+luis.token())
+		defer body.Close()
+		end(ana, ana.get("/").said(t).field("X-Edge-Session"))
+		late := time.After(5 * time.Second) // the promise itself
+		for i, c := range cut {
+			select {
+			case <-c:
+			case <-late:
+				t.Errorf("%s: stream %d is still open", how, i)
+			}
+		}
+		if how == "everybody revoked" {
+			<-stays
+			continue
+		}
+		select {
+		case <-stays:
+			t.Errorf("%s: somebody else's stream was cut", how)
+		default:
+		}
+	}
+}
