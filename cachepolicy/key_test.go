@@ -202,3 +202,16 @@ func TestURL(t *testing.T) {
 		}
 	}
 }
+
+func TestLoosePath(t *testing.T) {
+	for path, want := range map[string]string{
+		"/a/b/": "/a/b/", "/a%2fb%2F": "/a/b/", "//a///b": "/a/b", "/a/./b/.": "/a/b/", "/x/../a/b/..": "/a/",
+		"/../../a": "/a", "/a;x=1/b;y": "/a/b", "/a/..;/b": "/b", `/a\b`: "/a/b", "/a%5cb": "/a/b", "/a%252fb": "/a/b",
+		"/a%25252fb": "/a/b", "/a%00.css": "/a", "/a%3fb": "/a", "/a%23b": "/a", "/": "/", "//": "/", "/..": "/", "/a%zz": "/a%zz",
+		"/%2e%2e/a": "/a", "/a/;x": "/a/",
+	} {
+		if got := LoosePath(path); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}

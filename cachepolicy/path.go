@@ -1,6 +1,9 @@
 package cachepolicy
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // PathAmbiguous reports whether two programs could read the escaped path
 // differently (CACHING §2): empty and dot segments, however spelled;
@@ -48,6 +51,61 @@ func PathAmbiguous(escapedPath string) bool {
 		return true
 	}
 	return high && !utf8.ValidString(unescape(escapedPath))
+}
+
+// LoosePath is what the most careless reader would make of an ambiguous path:
+// escapes decoded until none is left, "\\" for "/", parameters and what stands
+// behind a NUL, "?" or "#" gone, empty and dot segments resolved. It only ever
+// serves to find out which address a visitor may be after.
+func LoosePath(escapedPath string) string {
+	path := escapedPath
+	for range 4 { // nobody decodes more often
+		decoded := decodePairs(path)
+		if decoded == path {
+			break
+		}
+		path = decoded
+	}
+	if i := strings.IndexAny(path, "\x00?#"); i >= 0 {
+		path = path[:i]
+	}
+	path = strings.ReplaceAll(path, `\`, "/")
+	var kept []string
+	slash := false // the path ends with one
+	for segment := range strings.SplitSeq(path, "/") {
+		segment, _, _ = strings.Cut(segment, ";")
+		slash = segment == "" || segment == "." || segment == ".."
+		switch {
+		case segment == ".." && len(kept) > 0:
+			kept = kept[:len(kept)-1]
+		case !slash:
+			kept = append(kept, segment)
+		}
+	}
+	path = "/" + strings.Join(kept, "/")
+	if slash && path != "/" {
+		path += "/"
+	}
+	return path
+}
+
+// decodePairs decodes every escape that is one and leaves the rest.
+func decodePairs(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '%' {
+			if v, ok := hexPair(s, i+1); ok {
+				c = v
+				i += 2
+			}
+		}
+		b = append(b, c)
+	}
+	return string(b)
 }
 
 // escapeFollows reports whether two hex digits stand at i, themselves escaped

@@ -44,6 +44,16 @@ func (p *Policy) PresentLive(r *Request, resp *Response) {
 	p.tellBrowser(h, &d, operator && safe && !d.noStore && !d.private)
 }
 
+// StripInterim takes off the header of a 1xx answer what no visitor may see:
+// the edge's own fields, cookies, and what belongs to the connection.
+func StripInterim(h http.Header) {
+	for name := range h {
+		if hiddenFrom(name) || hopByHop(name) || name == "Set-Cookie" || name == "Set-Cookie2" || name == "Content-Length" {
+			delete(h, name)
+		}
+	}
+}
+
 // tellBrowser rewrites Cache-Control: on personal pages nothing may be kept
 // by others or used unasked; where the operator's ttl holds, the browser
 // asks each time, so that a purge is seen at once; else the app's own word

@@ -208,8 +208,8 @@ func (r *Recorder) Status() int { return r.status }
 func (r *Recorder) WriteHeader(code int) {
 	if r.status == 0 && (code >= 200 || code == http.StatusSwitchingProtocols) {
 		r.status = code
-		if h := r.Header(); h["Content-Type"] == nil {
-			h["Content-Type"] = nil // there, and empty: net/http is not to guess one
+		if h := r.Header(); len(h["Content-Type"]) == 0 {
+			h["Content-Type"] = nil // net/http would guess, and a gateway does not
 		}
 	}
 	r.ResponseWriter.WriteHeader(code)

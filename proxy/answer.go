@@ -42,12 +42,28 @@ func judgeAnswer(r *http.Request, resp *http.Response) error {
 	if resp.ProtoMajor != 1 {
 		return fmt.Errorf("%w: %s", ErrBadAnswer, resp.Proto)
 	}
-	for name := range resp.Header {
+	for name, lines := range resp.Header {
 		if !isToken(name) {
 			return fmt.Errorf("%w: a field name that is no token", ErrBadAnswer)
 		}
+		for _, line := range lines {
+			if !isFieldValue(line) {
+				return fmt.Errorf("%w: a control character in a field", ErrBadAnswer)
+			}
+		}
 	}
 	return nil
+}
+
+// isFieldValue: no control character but HTAB. CR, LF and NUL above all end a
+// field for some readers (RFC 9110 §5.5).
+func isFieldValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // isToken is RFC 9110 §5.6.2: 1*tchar.

@@ -80,7 +80,7 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 	var d cachepolicy.Decision
 	for range maxLooks {
 		mark := p.flights.mark(primary)
-		f = p.find(x.R.Context(), x.Route, &x.Ask, primary)
+		f = p.find(x.R.Context(), x.Route, &x.Ask, primary, p.far)
 		if f.entry == nil && f.reason == cachepolicy.StoreDown {
 			// Nothing could be stored either, so that followers would wait
 			// for nothing unless memory takes the answer: collapse as ever.
@@ -159,18 +159,21 @@ func (p *Proxy) identify(x *Exchange) error {
 	return nil
 }
 
+// lookup is the store's Lookup, in both tiers or in memory alone.
+type lookup func(context.Context, cachepolicy.Key) (*store.Entry, error)
+
 // find looks for a response to ask: under its own key, or through the index
 // of its variants, or under the key that a No-Vary-Search makes of it.
-func (p *Proxy) find(ctx context.Context, route *Route, ask *cachepolicy.Request, primary cachepolicy.Key) found {
-	f := p.findUnder(ctx, route, ask, primary)
+func (p *Proxy) find(ctx context.Context, route *Route, ask *cachepolicy.Request, primary cachepolicy.Key, in lookup) found {
+	f := p.findUnder(ctx, route, ask, primary, in)
 	if f.entry != nil || !route.noVarySearch.Load() {
 		return f
 	}
-	e, _ := p.store.Lookup(ctx, route.PathKey(ask))
+	e, _ := in(ctx, route.PathKey(ask))
 	if e == nil || e.Index == nil || e.Index.NoVarySearch == "" {
 		return f
 	}
-	other := p.findUnder(ctx, route, ask, route.SearchKey(ask, e.Index.NoVarySearch))
+	other := p.findUnder(ctx, route, ask, route.SearchKey(ask, e.Index.NoVarySearch), in)
 	if other.entry == nil {
 		return f
 	}
@@ -178,9 +181,9 @@ func (p *Proxy) find(ctx context.Context, route *Route, ask *cachepolicy.Request
 	return other
 }
 
-func (p *Proxy) findUnder(ctx context.Context, route *Route, ask *cachepolicy.Request, key cachepolicy.Key) found {
+func (p *Proxy) findUnder(ctx context.Context, route *Route, ask *cachepolicy.Request, key cachepolicy.Key, in lookup) found {
 	f := found{primary: key, key: key, reason: cachepolicy.NotStored}
-	e, err := p.store.Lookup(ctx, key)
+	e, err := in(ctx, key)
 	if err != nil {
 		f.reason = cachepolicy.StoreDown
 	}
@@ -201,7 +204,7 @@ func (p *Proxy) findUnder(ctx context.Context, route *Route, ask *cachepolicy.Re
 		if i == 0 {
 			f.key = vk
 		}
-		v, _ := p.store.Lookup(ctx, vk)
+		v, _ := in(ctx, vk)
 		if v == nil || v.Response == nil || !route.Matches(ask, v.Response) {
 			continue
 		}

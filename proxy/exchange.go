@@ -30,6 +30,8 @@ type Exchange struct {
 
 	// Route is the rule that matches, never nil once past the front door.
 	Route *Route
+	// Limited is the route whose rate limit holds, where that is not Route.
+	Limited *Route
 	// Visitor is who asks, never nil once past sessions.
 	Visitor *sessions.Visitor
 	// Ask is the request as the policy sees it.
@@ -39,15 +41,27 @@ type Exchange struct {
 	// Tier says where a hit came from.
 	Tier store.Tier
 
+	// met: Client and TrustedPeer are the connection's already.
+	met bool
 	// pos is where the purge log stood before anything was looked up.
 	pos store.Position
 	// plan is what fetch is to do with the request that goes up.
 	plan plan
 	rec  *Recorder
+	// interim is what ReverseProxy answers on.
+	interim interim
 	// inner: a fragment, which the page around it assembles.
 	inner bool
 	// cancel ends the request that went up, where the session may end first.
 	cancel context.CancelFunc
+}
+
+// limited is the route whose rate limit holds.
+func (x *Exchange) limited() *Route {
+	if x.Limited != nil {
+		return x.Limited
+	}
+	return x.Route
 }
 
 type exchangeKey struct{}
@@ -65,7 +79,8 @@ func (p *Proxy) askApp(w http.ResponseWriter, x *Exchange) {
 		defer cancel()
 		x.cancel, r = cancel, r.WithContext(ctx)
 	}
-	p.up.ServeHTTP(w, r)
+	x.interim = newInterim(w, r)
+	p.up.ServeHTTP(&x.interim, r)
 }
 
 // exchangeOf returns what withExchange attached.

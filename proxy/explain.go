@@ -57,7 +57,7 @@ func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity cachepoli
 		ex.Status = cachepolicy.Status{Fwd: fwdOfBypass(reason), Detail: reason}
 		return ex
 	}
-	f := p.find(ctx, x.Route, &x.Ask, x.Route.Key(&x.Ask))
+	f := p.find(ctx, x.Route, &x.Ask, x.Route.Key(&x.Ask), p.far)
 	ex.Key = f.key
 	ex.Memory, ex.Redis, ex.RedisErr = tiers.Tiers(ctx, f.key)
 	ex.Decision = p.judge(x, f, ex.At)

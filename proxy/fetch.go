@@ -255,7 +255,7 @@ func (f *fetch) lease(ctx context.Context) (release func(stored bool)) {
 // lookAgain answers from what another edge has stored meanwhile, if that will
 // do.
 func (f *fetch) lookAgain(ctx context.Context) {
-	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary)
+	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary, f.p.far)
 	if found.entry == nil {
 		return
 	}

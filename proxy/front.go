@@ -80,7 +80,9 @@ func NewFront(o FrontOptions) *Front {
 // know.
 func (f *Front) Admit(x *Exchange) *Refusal {
 	r := x.R
-	x.Client, x.TrustedPeer = f.peer(r.RemoteAddr)
+	if !x.met {
+		x.Client, x.TrustedPeer = f.peer(r.RemoteAddr)
+	}
 	seen := f.clean(r.Header, x.TrustedPeer)
 	if seen&sawConnection != 0 {
 		x.Upgrade = connection(r)
@@ -134,6 +136,9 @@ func (f *Front) target(r *http.Request) *Refusal {
 	}
 	if uri == "" || uri[0] != '/' || strings.IndexByte(uri, '#') >= 0 {
 		return refuse(http.StatusBadRequest)
+	}
+	if strings.HasPrefix(uri, "//") && r.URL.EscapedPath() != rawPath(r) {
+		return refuse(http.StatusBadRequest) // net/http could not send it on byte for byte
 	}
 	return nil
 }

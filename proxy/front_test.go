@@ -65,7 +65,7 @@ func door(t *testing.T, o FrontOptions, server ServerOptions) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go s.Serve(Listen(l))
+	go s.Serve(Listen(l, nil))
 	t.Cleanup(func() { s.Close() })
 	return l.Addr().String()
 }

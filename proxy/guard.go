@@ -50,12 +50,13 @@ func (o GuardOptions) withDefaults() GuardOptions {
 // Guard bounds what is read of x's content, in size and in time. A request
 // that came with Transfer-Encoding is the last on its connection: net/http
 // hides a Content-Length beside it, over which two readers could disagree
-// (RFC 9112 §6.3). It must be called right after Admit, whatever that said,
+// (RFC 9112 §6.3). So is every request in HTTP/1.0, from which net/http takes
+// off a Transfer-Encoding without a word (§6.1). It must be called right after Admit, whatever that said,
 // before anything is read or answered: it holds for content that nobody reads,
 // too. It costs nothing where there is none.
 func (f *Front) Guard(w http.ResponseWriter, x *Exchange) {
 	r := x.R
-	if len(r.TransferEncoding) > 0 {
+	if len(r.TransferEncoding) > 0 || r.ProtoMajor == 1 && r.ProtoMinor == 0 {
 		w.Header().Set("Connection", "close")
 	}
 	if r.Body == nil || r.Body == http.NoBody {

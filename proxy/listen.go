@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -16,16 +17,24 @@ const writeStall = 60 * time.Second
 // Listen wraps the visitors' listener: a visitor who takes nothing is cut off
 // after a while, and one whose header section does not come in time is told
 // so with 408, where net/http would hang up, or complain of the half line.
-func Listen(l net.Listener) net.Listener { return listener{l} }
+// What express can answer it does; nil answers nothing.
+func Listen(l net.Listener, express *Express) net.Listener { return listener{l, express} }
 
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	express *Express
+}
 
 func (l listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
+	nc, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &visitorConn{Conn: c}, nil
+	c := &visitorConn{Conn: nc, express: l.express}
+	if c.express != nil {
+		c.client, c.trusted = c.express.p.front.peer(nc.RemoteAddr().String())
+	}
+	return c, nil
 }
 
 // visitorConn is a visitor's connection. net/http tells it through followState
@@ -39,12 +48,35 @@ type visitorConn struct {
 	late     atomic.Bool  // the last Read ran into its deadline
 	aborting atomic.Bool  // that deadline is net/http's way to wake its own Read
 	told     atomic.Bool  // 408 has been sent: nothing may follow
+
+	// For express; only the goroutine that serves the connection touches
+	// these, but for state.
+	express *Express
+	client  netip.Addr
+	trusted bool
+	whole   int       // the size of net/http's buffer
+	between bool      // net/http waits for a request to begin
+	idleEnd time.Time // its deadline for that
+	state   atomic.Int32
 }
 
 const tooLate = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n"
 
+// Read lets express answer what it can of a request that begins. Between two
+// requests net/http asks for more than it has only where it has less than
+// four bytes; that p is all of its buffer says that it has none. So what comes
+// then is the beginning of a request, whatever went before.
 func (c *visitorConn) Read(p []byte) (int, error) {
+	if c.whole == 0 {
+		c.whole = len(p)
+	}
 	n, err := c.Conn.Read(p)
+	for c.between && n > 0 && err == nil && len(p) == c.whole && c.express.serve(c, p[:n]) {
+		n, err = c.Conn.Read(p)
+	}
+	if n > 0 && c.between { // not while a request is handled: net/http reads beside the handler
+		c.between = false
+	}
 	if n > 0 && !c.handling.Load() {
 		c.begun.Store(true)
 	}
@@ -67,7 +99,11 @@ func (c *visitorConn) Write(p []byte) (int, error) {
 	if c.told.Load() {
 		return len(p), nil
 	}
-	now := time.Now()
+	return c.write(p, nil, time.Now())
+}
+
+// write writes p, and more behind it if there is any, within its time.
+func (c *visitorConn) write(p, more []byte, now time.Time) (int, error) {
 	if c.until.Load()-now.UnixNano() < int64(writeStall*3/4) {
 		until := now.Add(writeStall)
 		if err := c.Conn.SetWriteDeadline(until); err != nil {
@@ -75,11 +111,20 @@ func (c *visitorConn) Write(p []byte) (int, error) {
 		}
 		c.until.Store(until.UnixNano())
 	}
-	return c.Conn.Write(p)
+	if len(more) == 0 {
+		return c.Conn.Write(p)
+	}
+	both := net.Buffers{p, more}
+	n, err := both.WriteTo(c.Conn)
+	return int(n), err
 }
 
-// Close says 408 first where net/http has not said anything.
+// Close says 408 first where net/http has not said anything. An answer of
+// express's ends first.
 func (c *visitorConn) Close() error {
+	if c.state.CompareAndSwap(answering, closing) {
+		return nil
+	}
 	if c.plain.Load() && c.overdue() {
 		c.tell(c.Conn)
 	}
@@ -101,6 +146,9 @@ func (c *visitorConn) tell(w net.Conn) {
 // request may be waiting in a buffer.
 func (c *visitorConn) SetReadDeadline(t time.Time) error {
 	c.aborting.Store(!t.IsZero() && t.Unix() < 1000)
+	if c.between {
+		c.idleEnd = t
+	}
 	return c.Conn.SetReadDeadline(t)
 }
 
@@ -139,6 +187,7 @@ func followState(c net.Conn, state http.ConnState) {
 	case http.StateIdle:
 		vc.handling.Store(false)
 		vc.begun.Store(false)
+		vc.between = vc.express != nil && !overTLS
 	case http.StateActive:
 		if !vc.late.Load() {
 			vc.handling.Store(true)

@@ -185,13 +185,21 @@ func (og *Origin) newUpstream(raw string) (*upstream, error) {
 	default:
 		return nil, fmt.Errorf("upstream %s: not an http://, https:// or unix:/// URL", raw)
 	}
+	secure := og.o.TLS.Clone()
+	if secure == nil {
+		secure = &tls.Config{}
+	}
+	if secure.ServerName == "" {
+		secure.ServerName = target.Hostname()
+	}
 	dialer := &net.Dialer{Timeout: og.o.ConnectTimeout, KeepAlive: 30 * time.Second}
 	u.dial = func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, addr) }
 	u.transport = &http.Transport{
-		Proxy:                  nil, // the environment does not choose who hears visitors' cookies
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return u.dial(ctx) },
-		TLSClientConfig:        og.o.TLS,
-		TLSHandshakeTimeout:    og.o.ConnectTimeout,
+		Proxy:       nil, // the environment does not choose who hears visitors' cookies
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return u.connect(ctx, nil, 0) },
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return u.connect(ctx, secure, og.o.ConnectTimeout)
+		},
 		DisableCompression:     true,
 		MaxIdleConns:           0,
 		MaxIdleConnsPerHost:    og.o.MaxIdle,
@@ -201,6 +209,25 @@ func (og *Origin) newUpstream(raw string) (*upstream, error) {
 		MaxResponseHeaderBytes: 64 << 10,
 	}
 	return u, nil
+}
+
+// connect opens a connection, with TLS where secure is not nil.
+func (u *upstream) connect(ctx context.Context, secure *tls.Config, timeout time.Duration) (net.Conn, error) {
+	c, err := u.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if secure == nil {
+		return newAppConn(c), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	t := tls.Client(c, secure)
+	if err := t.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return newAppConn(t), nil
 }
 
 // Close stops the health checks and closes idle connections. Requests in
@@ -253,6 +280,9 @@ func (og *Origin) ask(u *upstream, r *http.Request, held *heldBody) (*http.Respo
 	target := *r.URL
 	target.Scheme, target.Host = u.scheme, u.host
 	out.URL = &target
+	if r.Method == http.MethodHead {
+		out = out.WithContext(withHead(r.Context()))
+	}
 	if out.Host == "" {
 		out.Host = u.host
 	}
@@ -268,7 +298,11 @@ func (og *Origin) ask(u *upstream, r *http.Request, held *heldBody) (*http.Respo
 		og.counts.took.observe(time.Since(began))
 		if err = judgeAnswer(r, resp); err == nil {
 			u.succeeded(og)
-			return resp, nil
+			// Trailers are dropped: net/http fills in those of the original,
+			// which nobody has any more.
+			final := *resp
+			final.Trailer = nil
+			return &final, nil
 		}
 		// Its connection is out of step: Close ends it where content is left,
 		// and where there is none it lies idle already.

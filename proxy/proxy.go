@@ -67,6 +67,8 @@ type Proxy struct {
 	access   *Access
 	limiter  *Limiter
 	logger   *zap.Logger
+	far      lookup // in both tiers
+	near     lookup // in memory
 
 	rules    atomic.Pointer[Rules]
 	up       *httputil.ReverseProxy
@@ -129,6 +131,8 @@ func New(o Options, rules *Rules) *Proxy {
 	if p.deadline == 0 {
 		p.deadline = 5 * time.Second
 	}
+	p.far = p.store.Lookup
+	p.near = func(_ context.Context, key cachepolicy.Key) (*store.Entry, error) { return p.store.Recall(key), nil }
 	p.rules.Store(rules)
 	p.up = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
@@ -204,8 +208,14 @@ func (p *Proxy) limited(next handler) handler {
 			return
 		}
 		defer p.limiter.Leave()
-		if x.Route.Limit != nil {
-			if x.Route.Limit.By != ByIP && x.Visitor.Resolve(x.R.Context()) == nil {
+		if x.Ambiguous {
+			// The app may know a limited address by this spelling, too.
+			if r := p.Rules().Match(x.R.Method, x.Ask.Host, cachepolicy.LoosePath(x.Ask.Path)); r.Limit != nil {
+				x.Limited = r
+			}
+		}
+		if limit := x.limited().Limit; limit != nil {
+			if limit.By != ByIP && x.Visitor.Resolve(x.R.Context()) == nil {
 				x.Ask.Identity = x.Visitor.Identity()
 			}
 			a := p.limiter.Allow(x.R.Context(), x)
@@ -239,14 +249,21 @@ func (p *Proxy) deny(w http.ResponseWriter, x *Exchange, no *Refusal) {
 // so that ours stay (golang/go#50580).
 func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	x := exchangeOf(pr.In)
-	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // ReverseProxy would re-encode it
 	pr.Out.Host = pr.In.Host
 	p.outgoing(pr.Out, x)
 }
 
 func (p *Proxy) outgoing(out *http.Request, x *Exchange) {
 	h := out.Header
+	if out.URL.EscapedPath() != x.Ask.Path {
+		// net/url would spell it in its own way, with "%2F" for one as "/".
+		out.URL.Opaque = x.Ask.Path
+	}
+	out.URL.RawQuery = x.Ask.Query // ReverseProxy would re-encode it
 	if x.plan.mode != pass {
+		// What is not in the key must not make the answer: "?utm_a=1;x=2" is
+		// one parameter here and two to some apps.
+		out.URL.RawQuery = x.Route.NormalQuery(x.Ask.Query)
 		if e := x.plan.found.entry; x.Route.Rule.TTL != cachepolicy.AppTTL || e != nil && e.Response.Part == nil {
 			// Only under the pure RFC may an answer be a part.
 			delete(h, "Range")

@@ -109,7 +109,7 @@ type Allowance struct {
 // Limiter's Timeout at most. The caller shows the outcome with Fields, and
 // answers with Refusal where that is not nil.
 func (l *Limiter) Allow(ctx context.Context, x *Exchange) Allowance {
-	limit := x.Route.Limit
+	limit := x.limited().Limit
 	if limit == nil || limit.Rate <= 0 || limit.Per <= 0 {
 		return Allowance{}
 	}
@@ -133,7 +133,7 @@ func (l *Limiter) subject(x *Exchange, limit *Limit) [16]byte {
 		mac.Write(n[:])
 		mac.Write([]byte(s))
 	}
-	field(x.Route.Rule.Pattern)
+	field(x.limited().Rule.Pattern)
 	id := &x.Ask.Identity
 	switch {
 	case limit.By == ByUser && id.User != "":

@@ -36,6 +36,8 @@ type form struct {
 	etag   []string
 	length []string
 	coding []string // Content-Encoding that the edge added
+
+	head, unchanged atomic.Pointer[[]byte] // see headOf
 }
 
 // servedOf returns what was worked out for e, or works it out.
@@ -127,15 +129,7 @@ func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age 
 	s := p.servedOf(x.Route, e)
 	f := p.choose(s, x.R.Header)
 	h := w.Header()
-	for name, values := range s.header {
-		h[name] = values
-	}
-	if f.etag != nil {
-		h["Etag"] = f.etag
-	}
-	if f.coding != nil {
-		h["Content-Encoding"] = f.coding
-	}
+	f.fill(h, s)
 	if age != noAge {
 		h["Age"] = []string{strconv.FormatInt(int64(age/time.Second), 10)}
 	}

@@ -59,7 +59,7 @@ func serveTLS(t *testing.T, o ServerOptions) (addr string, s *http.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go s.ServeTLS(Listen(l), "", "")
+	go s.ServeTLS(Listen(l, nil), "", "")
 	t.Cleanup(func() { s.Close() })
 	return l.Addr().String(), s
 }
@@ -186,7 +186,7 @@ func TestWebsocketPassesThrough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go s.Serve(Listen(l))
+	go s.Serve(Listen(l, nil))
 	defer s.Close()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
@@ -239,7 +239,7 @@ func TestServerStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error)
-	go func() { done <- s.Serve(Listen(l)) }()
+	go func() { done <- s.Serve(Listen(l, nil)) }()
 	resp, err := http.Get("http://" + l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

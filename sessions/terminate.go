@@ -110,23 +110,57 @@ func (t *Terminator) Close() error {
 //
 // ctx is the request's: what the visitor waits for ends with it.
 func (t *Terminator) Visit(ctx context.Context, r *http.Request) *Visitor {
-	fields := r.Header["Cookie"]
+	v, bad := t.visit(ctx, r.Header["Cookie"])
+	if bad {
+		t.count(BadCookie)
+	}
+	return v
+}
+
+// Recall is Visit and Resolve from this edge's memory alone. It gives nil, and
+// leaves no trace, where Redis would have to be asked, a cookie be counted as
+// bad, or the browser be told something: Visit is for those.
+func (t *Terminator) Recall(ctx context.Context, r *http.Request) *Visitor {
+	v, bad := t.visit(ctx, r.Header["Cookie"])
+	switch {
+	case bad, v.old, v.adopting:
+		return nil
+	case v.shared:
+	case v.mode == inSession:
+		known := t.recall(v.secret.id(&v.token), v.at)
+		if known == nil || known.secret != v.secret {
+			return nil
+		}
+		v.rec, v.resolved = known, true
+	case v.mode == inSealed:
+		v.resolved = true
+	}
+	return v
+}
+
+// visit is Visit; bad says that there was a cookie of ours that is none.
+func (t *Terminator) visit(ctx context.Context, fields []string) (v *Visitor, bad bool) {
 	if len(fields) == 0 {
-		return t.anonymous
+		return t.anonymous, false
 	}
 	value, n := find(fields, t.opt.CookieName)
 	if n != 1 {
-		if n > 1 {
-			t.count(BadCookie)
-		}
-		return t.without(ctx, fields)
+		return t.without(ctx, fields), n > 1
 	}
-	v := &Visitor{t: t, ctx: ctx, at: t.opt.Now().UnixMilli(), fields: t.allowed(fields)}
+	v = &Visitor{t: t, ctx: ctx, at: t.opt.Now().UnixMilli(), fields: t.allowed(fields)}
 	if !v.open(value) {
-		t.count(BadCookie)
-		return t.without(ctx, fields)
+		return t.without(ctx, fields), true
 	}
-	return v
+	return v, false
+}
+
+// recall gives the record that i names if this edge holds it and may trust
+// what it holds, else nil.
+func (t *Terminator) recall(i id, now int64) *record {
+	if known := t.local.get(i); known != nil && t.trusted() && !t.over(known, now) {
+		return known
+	}
+	return nil
 }
 
 // open verifies the cookie's value under any secret in force.

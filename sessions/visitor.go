@@ -298,14 +298,27 @@ func (v *Visitor) Used(now time.Time) {
 // for three quarters of the cookie's life. It says so once in a twentieth of
 // that life.
 func (v *Visitor) NeedsApp(now time.Time) bool {
+	r, last := v.due(now)
+	return r != nil && r.letThrough.CompareAndSwap(last, now.UnixMilli())
+}
+
+// Due reports that NeedsApp would say so, and leaves that to it.
+func (v *Visitor) Due(now time.Time) bool {
+	r, _ := v.due(now)
+	return r != nil
+}
+
+// due gives the visitor's record where that is so, and when the app was last
+// asked for it.
+func (v *Visitor) due(now time.Time) (r *record, last int64) {
 	if v.shared || v.mode != inSession {
-		return false
+		return nil, 0
 	}
 	v.mu.Lock()
-	r := v.rec
+	r = v.rec
 	v.mu.Unlock()
 	if r == nil || v.t.opt.Lifetime.Mode != Follow {
-		return false
+		return nil, 0
 	}
 	ms := now.UnixMilli()
 	for i := range r.jar {
@@ -313,10 +326,12 @@ func (v *Visitor) NeedsApp(now time.Time) bool {
 		if c.life == 0 || c.expires-ms >= c.life/4 || c.expires <= ms || !slices.Contains(v.t.opt.Cookies.Auth, c.name) {
 			continue
 		}
-		last := r.letThrough.Load()
-		return ms-last >= c.life/20 && r.letThrough.CompareAndSwap(last, ms)
+		if last = r.letThrough.Load(); ms-last >= c.life/20 {
+			return r, last
+		}
+		return nil, 0
 	}
-	return false
+	return nil, 0
 }
 
 // Finish puts on the answer to the visitor what the edge itself has to say:

@@ -161,7 +161,7 @@ func (e *edge) start(ctx context.Context) error {
 	e.background.Go(func() { e.api.Run(ctx) })
 	go func() { _ = e.operators.Serve(e.adminListen) }()
 	go func() {
-		l := proxy.Listen(e.listen)
+		l := proxy.Listen(e.listen, proxy.NewExpress(e.proxy, e.visitors.IdleTimeout))
 		if e.set.TLSCert != "" {
 			_ = e.visitors.ServeTLS(l, "", "")
 			return

@@ -1,11 +1,15 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 type openapiDoc struct {
@@ -63,6 +67,35 @@ func TestOpenAPI_lists_exactly_the_calls_served(t *testing.T) {
 	slices.Sort(listed)
 	if !slices.Equal(served, listed) {
 		t.Errorf("served %v\nlisted %v", served, listed)
+	}
+}
+
+// TestOpenAPI_is_valid holds the document against the schema of OpenAPI 3.1
+// that its makers publish.
+func TestOpenAPI_is_valid(t *testing.T) {
+	c := jsonschema.NewCompiler()
+	file, err := os.ReadFile("testdata/openapi-3.1.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := jsonschema.UnmarshalJSON(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = "https://spec.openapis.org/oas/3.1/schema/2022-10-07"
+	if err := c.AddResource(name, rules); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(openapiJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(doc); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -240,15 +240,17 @@ func NewMemory(bound int64, judge Judge, now func() time.Time) *Memory {
 
 // Lookup implements [Store]; it makes no I/O and no error.
 func (m *Memory) Lookup(_ context.Context, key cachepolicy.Key) (*Entry, error) {
+	return m.Recall(key), nil
+}
+
+// Recall implements [Store].
+func (m *Memory) Recall(key cachepolicy.Key) *Entry {
 	e := m.tier.lookup(key)
-	if e == nil {
-		return nil, nil
-	}
-	if m.judge.Judge(e) == Dead {
+	if e != nil && m.judge.Judge(e) == Dead {
 		m.tier.forget(e)
-		return nil, nil
+		return nil
 	}
-	return e, nil
+	return e
 }
 
 // Put implements [Store].

@@ -161,6 +161,9 @@ func (r *Redis) Lookup(ctx context.Context, key cachepolicy.Key) (*Entry, error)
 	return e, nil
 }
 
+// Recall implements [Store]: nothing is in this process.
+func (r *Redis) Recall(cachepolicy.Key) *Entry { return nil }
+
 // Put implements [Store].
 func (r *Redis) Put(ctx context.Context, e *Entry) error {
 	if r.judge.Judge(e) == Dead {

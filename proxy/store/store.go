@@ -24,6 +24,8 @@ type Store interface {
 	// Index. What a hard purge has killed, and what cannot be decoded, is
 	// deleted and not found. The entry is shared: it must not be changed.
 	Lookup(ctx context.Context, key cachepolicy.Key) (*Entry, error)
+	// Recall is Lookup in this process alone, without I/O.
+	Recall(key cachepolicy.Key) *Entry
 	// Put keeps e for e.Keep from now on, unless a purge since e.Position
 	// matches it. It replaces what was there.
 	Put(ctx context.Context, e *Entry) error

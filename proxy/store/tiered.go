@@ -160,14 +160,21 @@ func (t *Tiered) SetSecrets(secrets [][]byte) error {
 // Lookup implements [Store]. Its error is ErrUnavailable, or ctx's own; a
 // memory hit has none.
 func (t *Tiered) Lookup(ctx context.Context, key cachepolicy.Key) (*Entry, error) {
-	if e := t.memory.lookup(key); e != nil {
-		if t.log.Judge(e) != Dead {
-			return e, nil
-		}
-		// Another edge may have stored a newer one since the purge.
-		t.memory.forget(e)
+	if e := t.Recall(key); e != nil {
+		return e, nil
 	}
 	return t.lookupBelow(ctx, key)
+}
+
+// Recall implements [Store].
+func (t *Tiered) Recall(key cachepolicy.Key) *Entry {
+	e := t.memory.lookup(key)
+	if e != nil && t.log.Judge(e) == Dead {
+		// Another edge may have stored a newer one since the purge.
+		t.memory.forget(e)
+		return nil
+	}
+	return e
 }
 
 func (t *Tiered) lookupBelow(ctx context.Context, key cachepolicy.Key) (*Entry, error) {

@@ -32,8 +32,8 @@ type play struct {
 // that no cache keeps.
 const unscripted = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 10\r\n\r\nunscripted"
 
-// hangUp is an answer that is none: the connection is closed without a word.
-const hangUp = "hang up"
+// sayNothing is an answer that is none: the connection is closed without a word.
+const sayNothing = "hang up"
 
 func startScripted(t testing.TB) *scripted {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -81,7 +81,7 @@ func (s *scripted) serve(conn net.Conn) {
 		if p != nil {
 			raw = p.next(r)
 		}
-		if raw == hangUp {
+		if raw == sayNothing {
 			return
 		}
 		if _, err := io.WriteString(conn, raw); err != nil || strings.Contains(raw, "\r\nConnection: close") || !framed(raw) {
@@ -114,10 +114,10 @@ func (p *play) next(r *http.Request) string {
 		return unscripted
 	}
 	raw := p.answers[0]
-	if raw != hangUp { // an idle connection that ends is tried again
+	if raw != sayNothing { // an idle connection that ends is tried again
 		p.answers = p.answers[1:]
 	}
-	if r.Method == http.MethodHead && raw != hangUp {
+	if r.Method == http.MethodHead && raw != sayNothing {
 		head, _, _ := strings.Cut(raw, "\r\n\r\n")
 		return head + "\r\n\r\n"
 	}

@@ -200,8 +200,8 @@ func fields(s string) []string {
 // rawAnswer makes the bytes of an answer.
 func rawAnswer(text, body string) (raw string, status int, said string, err error) {
 	text = strings.TrimSpace(text)
-	if text == hangUp {
-		return hangUp, 0, "", nil
+	if text == sayNothing {
+		return sayNothing, 0, "", nil
 	}
 	for {
 		interim, rest, found := strings.Cut(text, " + ")
@@ -326,7 +326,7 @@ func (x *exchange) check(g got, err error, seen []*http.Request, left int, bodie
 	if err != nil && !slices.Contains(x.wants, "closed") {
 		bad("%v", err)
 	}
-	if hungUp := x.status == 0 && len(x.answers) > 0; (left > 0 || len(seen) > len(x.answers)) && !hungUp {
+	if silent := x.status == 0 && len(x.answers) > 0; (left > 0 || len(seen) > len(x.answers)) && !silent {
 		bad("the app was asked %d times, expected %d", len(seen), len(x.answers))
 	}
 	var up http.Header
