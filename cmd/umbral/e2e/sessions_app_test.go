@@ -188,8 +188,8 @@ func (e *edge) with(path string, lines ...string) (answer, error) {
 	return e.plain.do("GET", path, "", headers...)
 }
 
-// raw sends bytes as they are and reads one answer.
-func (e *edge) raw(t testing.TB, request string) (answer, error) {
+// bytes sends bytes as they are and reads one answer.
+func (e *edge) bytes(t testing.TB, request string) (answer, error) {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(e.URL, "http://"))
 	if err != nil {

@@ -161,7 +161,7 @@ func TestEveryOtherCookieIsAnonymous(t *testing.T) {
 		"NUL": "umbral=" + session[:50] + "\x00" + session[51:], "a line break": "umbral=" + session + "\r\n folded",
 		"bare CR": "umbral=" + session + "\r", "DEL": "umbral=\x7f" + session, "invalid UTF-8": "umbral=\xff\xfe",
 	} {
-		a, err := e.raw(t, "GET / HTTP/1.1\r\nHost: "+site+"\r\nConnection: close\r\nCookie: "+value+"\r\n\r\n")
+		a, err := e.bytes(t, "GET / HTTP/1.1\r\nHost: "+site+"\r\nConnection: close\r\nCookie: "+value+"\r\n\r\n")
 		if err == nil && a.StatusCode != 400 && (a.StatusCode != 200 || !a.said(t).anonymous()) {
 			t.Errorf("%s: %d %s", what, a.StatusCode, a.Body)
 		}
