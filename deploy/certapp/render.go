@@ -28,6 +28,9 @@ type page struct {
 
 func (p *page) At() string { return p.start.UTC().Format("15:04:05.000 MST") }
 
+// Instant is the same for the script, which compares it with the visit's own.
+func (p *page) Instant() string { return p.start.UTC().Format("2006-01-02T15:04:05.000Z") }
+
 // Took is asked for in the footer, at the very end of the page, and so covers
 // nearly all of the work.
 func (p *page) Took() string {

@@ -118,7 +118,7 @@ func (d *demo) purge(t *testing.T, what string) {
 // renderOf is the number that the sample app gave the page that is open.
 func renderOf(c *chromium) string {
 	c.t.Helper()
-	return c.text("footer .stamp b:last-of-type")
+	return c.text(".strip .stamp b:last-of-type")
 }
 
 func (d *demo) signIn(c *chromium, p certapp.Person) {
@@ -177,13 +177,16 @@ func TestChromiumSeesAPurgeAtTheNextReload(t *testing.T) {
 	d := startDemo(t)
 	c := startBrowsers(t).open()
 	c.visit(d.Site + "certificado/7")
+	c.sees("#from", "From the app in")
 	first := renderOf(c)
 	c.reload()
+	c.sees("#from", "From the edge in")
 	if got := renderOf(c); got != first {
 		t.Fatalf("render %s, then %s without a purge", first, got)
 	}
 	d.purge(t, `{"tags": ["certificado:7"], "wait": "10s"}`)
 	c.reload()
+	c.sees("#from", "From the app in")
 	if got := renderOf(c); got == first {
 		t.Errorf("render %s still, after a purge of its tag", got)
 	}
