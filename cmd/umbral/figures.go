@@ -32,7 +32,7 @@ func (e *edge) stats(ctx context.Context) admin.Stats {
 	}
 	log := e.store.Log()
 	out.Purges = admin.Log{
-		Position: strconv.FormatUint(log.Position().Number, 10), Lag: admin.Millis(e.purgeLag.Load()),
+		Position: strconv.FormatUint(log.Position().Number, 10), Records: log.Stats().Live, Lag: admin.Millis(e.purgeLag.Load()),
 		Lost: log.Lost(time.Now()), Total: e.purges.Load(),
 	}
 	for _, u := range e.origin.Upstreams() {

@@ -113,11 +113,11 @@ function showRedis() {
   const full = ratioOf(r.used_memory, r.maxmemory);
   const bar = h('i', { class: full > .9 ? 'full' : '', width: Math.min(100, (full || 0) * 100) + '%' });
   $('redis').replaceChildren(...rows([
-    ['Memory', say.bytes(r.used_memory) + (r.maxmemory ? ' of ' + say.bytes(r.maxmemory) : '')]]), full === null ? '' : h('div', { class: 'meter' }, bar), ...rows([
+    ['Memory', (r.used_memory ? say.bytes(r.used_memory) : '–') + (r.maxmemory ? ' of ' + say.bytes(r.maxmemory) : '')]]), full === null ? '' : h('div', { class: 'meter' }, bar), ...rows([
     ['When full', r.maxmemory_policy], ['Evicted keys', say.count(r.evicted_keys)],
     ['Keyspace hits', looked ? say.percent(r.keyspace_hits / looked) : '–'], ['Commands', say.count(r.total_commands_processed)],
     ['Clients', say.count(r.connected_clients)], ['Round trip', say.ms(r.latency_ms)], ['Breaker', r.breaker], ['Server', [r.version, r.mode].filter(Boolean).join(' · ')],
-    ['Sessions', `${say.count(state.stats.sessions.active)} active`], ['Purge log', `${say.count(state.stats.purges.records)} records · at ${state.stats.purges.position || '–'}`]]));
+    ['Sessions', `${say.count(state.stats.sessions.active)} active`], ['Purge log', `${say.count(state.stats.purges.records)} ${state.stats.purges.records === 1 ? 'record' : 'records'} · at ${state.stats.purges.position || '–'}`]]));
 }
 
 function showEdges(list) {

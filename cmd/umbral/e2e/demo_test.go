@@ -225,6 +225,7 @@ func TestChromiumInTheDashboard(t *testing.T) {
 	operator.click("#purge-go")
 	operator.sees("#receipt", "1")
 	operator.sees("#purges", "certificado:7")
+	operator.sees("#redis", "1 record") // its own, live until no page can be older
 	visitor.reload()
 	if got := renderOf(visitor); got == first {
 		t.Errorf("render %s still, after a purge in the dashboard", got)
