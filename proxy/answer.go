@@ -78,8 +78,13 @@ func isToken(s string) bool {
 
 func has(h http.Header, name string) bool { return len(h[name]) > 0 }
 
-// errDial marks a failure before anything could have been written.
-var errDial = errors.New("no connection")
+var (
+	// errDial marks a failure before anything could have been written.
+	errDial = errors.New("no connection")
+	// errCutShort marks content that broke off while there are other upstreams,
+	// which may be asked instead as long as nobody has seen any of it.
+	errCutShort = errors.New("content cut short")
+)
 
 // classify makes one of the four errors of err, or keeps the context's.
 func classify(ctx context.Context, err error) error {
@@ -205,6 +210,11 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return n, err
 	}
+	b.u.failed.Add(1)
+	b.u.failedOnce(b.og)
+	if len(*b.og.upstreams.Load()) > 1 {
+		return n, fmt.Errorf("%w: %w: %w", ErrBadAnswer, errCutShort, err)
+	}
 	return n, fmt.Errorf("%w: %w", ErrBadAnswer, err)
 }
 
@@ -219,16 +229,16 @@ func (b *trackedBody) Close() error {
 	return err
 }
 
-// heldBody keeps a request's content open over a first attempt that could not
+// heldBody keeps a request's content open over attempts that could not
 // connect: net/http closes it then, and it could not be sent elsewhere. All
 // methods work on nil, which is a request that has no content or nowhere else
 // to go.
 type heldBody struct {
 	io.ReadCloser
-	mu       sync.Mutex
-	read     bool
-	released bool
-	closed   bool
+	mu     sync.Mutex
+	read   bool
+	over   bool // no more attempts
+	closed bool
 }
 
 func (og *Origin) hold(r *http.Request) *heldBody {
@@ -248,7 +258,7 @@ func (h *heldBody) Read(p []byte) (int, error) {
 func (h *heldBody) Close() error {
 	h.mu.Lock()
 	h.closed = true
-	pass := h.read || h.released
+	pass := h.read || h.over
 	h.mu.Unlock()
 	if !pass {
 		return nil
@@ -265,24 +275,14 @@ func (h *heldBody) touched() bool {
 	return h.read
 }
 
-// release lets the next Close through.
-func (h *heldBody) release() {
-	if h == nil {
-		return
-	}
-	h.mu.Lock()
-	h.released = true
-	h.mu.Unlock()
-}
-
 // end closes what an attempt held open, and lets every later Close through.
 func (h *heldBody) end() {
 	if h == nil {
 		return
 	}
 	h.mu.Lock()
-	pending := h.closed && !h.read && !h.released
-	h.released = true
+	pending := h.closed && !h.read && !h.over
+	h.over = true
 	h.mu.Unlock()
 	if pending {
 		h.ReadCloser.Close()

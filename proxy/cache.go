@@ -103,7 +103,7 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 			return
 		}
 		x.Status.Collapsed = true
-		how, err := fl.wait(x.R.Context(), p.deadline)
+		how, err := fl.wait(x.R.Context(), x.Start.Add(p.deadline).Sub(p.now()))
 		if err != nil {
 			p.fail(w, x, err)
 			return

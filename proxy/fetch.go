@@ -123,7 +123,13 @@ func (p *Proxy) keepPost(x *Exchange, resp *http.Response, r *cachepolicy.Respon
 	}
 	resp.Body = wholeBody(body)
 	key := x.Route.Key(&ask)
-	e := &store.Entry{Key: key, Response: s, Body: body, URL: x.Route.URL(&ask), Position: p.log.Position(), Keep: s.Keep(p.now())}
+	// What the request made invalid is purged, and what it brings is newer than
+	// that record, but not than any other.
+	pos := p.log.Position()
+	if pos.Epoch != x.pos.Epoch || pos.Number > x.pos.Number+1 {
+		return nil
+	}
+	e := &store.Entry{Key: key, Response: s, Body: body, URL: x.Route.URL(&ask), Position: pos, Keep: s.Keep(p.now())}
 	madeTag(s, body)
 	p.putVariant(context.WithoutCancel(x.R.Context()), x.Route, &ask, found{primary: key, key: key}, e)
 	x.Status.Stored = true
@@ -150,6 +156,8 @@ type fetch struct {
 	cancel context.CancelFunc
 	ready  chan answer // one answer, buffered
 	given  bool
+	until  time.Time    // nobody is waited for any longer
+	held   *store.Lease // nil where another edge may fetch the same
 	// completes: the request was made to ask for the rest of a stored part,
 	// which the visitor knows nothing of.
 	completes bool
@@ -163,6 +171,7 @@ func (p *Proxy) newFetch(x *Exchange, out *http.Request) *fetch {
 		p: p, route: x.Route, ask: x.Ask, visitor: x.Visitor, plan: x.plan,
 		control: x.controlled(), pos: x.pos, status: x.Status,
 		req: out.WithContext(ctx), cancel: cancel, ready: make(chan answer, 1),
+		until: x.Start.Add(p.deadline),
 	}
 }
 
@@ -186,28 +195,51 @@ func (f *fetch) give(a answer) {
 	f.ready <- a
 }
 
-// end lets followers go, here and on other edges.
-func (f *fetch) end(how outcome) {
+// landed lets followers look again, here and on other edges, once what they
+// will find is stored.
+func (f *fetch) landed() {
+	if f.held != nil {
+		f.held.Release(true)
+	}
+	f.scatter(landed)
+}
+
+// unstorable lets followers go in parallel, here and on other edges: there
+// will be nothing to find.
+func (f *fetch) unstorable() {
+	if f.held != nil {
+		f.held.Release(false)
+	}
+	f.scatter(scattered)
+}
+
+// ended lets go whoever still waits, with nothing known.
+func (f *fetch) ended() {
+	if f.held != nil {
+		f.held.Abandon()
+	}
+	f.scatter(scattered)
+}
+
+func (f *fetch) scatter(how outcome) {
 	if f.plan.flight != nil {
 		f.plan.flight.end(how)
 	}
 }
 
 func (f *fetch) run() {
-	defer f.end(scattered)
+	defer f.ended()
 	defer f.recovered()
 	ctx := f.req.Context()
-	release := f.lease(ctx)
-	if f.given {
-		release(true)
-		f.end(landed)
-		f.cancel()
-		return
+	if f.plan.mode == lead {
+		f.lease(ctx)
 	}
-	stored := f.perform(ctx)
-	release(stored)
-	if stored {
-		f.end(landed)
+	switch {
+	case f.given:
+		f.landed()
+		f.cancel()
+	case f.perform(ctx):
+		f.landed()
 	}
 }
 
@@ -225,38 +257,45 @@ func (f *fetch) recovered() {
 
 // lease makes this fetch the only one among all edges. Where another edge has
 // it, it waits for that edge's word, looks again, and answers from what it
-// finds, if that will do. It returns how to give the lease back.
-func (f *fetch) lease(ctx context.Context) (release func(stored bool)) {
-	none := func(bool) {}
-	if f.plan.mode != lead {
-		return none
-	}
+// finds, if that will do.
+func (f *fetch) lease(ctx context.Context) {
 	l, held, err := f.p.leases.Acquire(ctx, f.plan.found.key, f.p.deadline)
 	switch {
 	case err != nil:
-		return none
+		return
 	case held:
+		f.held = l
 		// Another edge may have released it between our look and our taking
 		// it: without a second look both would fetch.
-		if f.plan.found.entry == nil {
+		if !l.Alone() {
 			f.lookAgain(ctx)
 		}
-		return l.Release
+		return
 	}
-	wait, cancel := context.WithTimeout(ctx, f.p.deadline)
+	wait, cancel := context.WithTimeout(ctx, f.until.Sub(f.p.now()))
 	defer cancel()
-	if how, err := f.p.leases.Wait(wait, f.plan.found.key); err != nil || how == store.Uncacheable {
-		return none
+	switch how, err := f.p.leases.Wait(wait, f.plan.found.key); {
+	case err != nil:
+	case how == store.Uncacheable:
+		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
+		f.unstorable()
+	default:
+		f.lookAgain(ctx)
 	}
-	f.lookAgain(ctx)
-	return none
 }
 
 // lookAgain answers from what another edge has stored meanwhile, if that will
 // do.
 func (f *fetch) lookAgain(ctx context.Context) {
+	before := f.plan.found.entry
+	if before != nil {
+		if f.plan.decision.Reason == cachepolicy.SessionRenewal {
+			return // it is the app that has to see this visitor
+		}
+		f.p.store.Reload(ctx, before)
+	}
 	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary, f.p.far)
-	if found.entry == nil {
+	if found.entry == nil || before != nil && found.entry.StoredAt.Equal(before.StoredAt) {
 		return
 	}
 	now := f.p.now()
@@ -270,7 +309,7 @@ func (f *fetch) lookAgain(ctx context.Context) {
 // be asked differently, and reports whether something was stored.
 func (f *fetch) perform(ctx context.Context) bool {
 	f.condition()
-	for {
+	for tries := 0; ; tries++ {
 		began := f.p.now()
 		resp, err := f.p.origin.RoundTrip(f.req)
 		if err != nil {
@@ -281,7 +320,7 @@ func (f *fetch) perform(ctx context.Context) bool {
 		r.IfNoneMatch = f.req.Header.Get("If-None-Match")
 		if f.personal(resp) {
 			resp.Body.Close()
-			f.end(scattered)
+			f.unstorable()
 			f.asSelf()
 			continue
 		}
@@ -306,7 +345,15 @@ func (f *fetch) perform(ctx context.Context) bool {
 			f.cancel()
 			return false
 		default:
-			return f.answered(ctx, resp, r)
+			stored, err := f.answered(ctx, resp, r)
+			switch {
+			case err == nil, f.given:
+				return stored
+			case tries < 2 && errors.Is(err, errCutShort):
+				continue // nobody has seen any of it
+			}
+			f.failed(err)
+			return stored
 		}
 	}
 }
@@ -344,8 +391,8 @@ func (f *fetch) asSelf() {
 }
 
 // answered judges a whole answer, hands it to the visitor, and stores it if
-// it may be stored.
-func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolicy.Response) bool {
+// it may be stored. Its error is why the visitor has no answer yet.
+func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolicy.Response) (bool, error) {
 	stored, reason := f.storable(r)
 	f.status.FwdStatus = 0
 	if stored == nil {
@@ -354,18 +401,21 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 		}
 		f.refuse(reason, r.Status)
 		f.passOn(resp, r)
-		return false
+		return false, nil
 	}
 	if f.completes && r.Status != http.StatusPartialContent && r.Status != http.StatusOK {
 		f.completes = false
 	}
 	e := f.entry(stored)
-	c := newCapture(&cancelBody{ReadCloser: resp.Body, cancel: f.cancel}, f.route.Rule.MaxObject, r.Length)
 	f.status.Stored = true
 	f.status.TTL, f.status.HasTTL = stored.Lifetime.Fresh-stored.InitialAge, true
 	fragments := f.route.Rule.ESI && isHTML(resp.Header) // assembled once whole
-	streams := r.Length < 0 || r.Length > wholeFirst || stored.Withheld(r)
-	if streams && stored.Part == nil && !fragments {
+	streams := (r.Length < 0 || r.Length > wholeFirst || stored.Withheld(r)) && stored.Part == nil && !fragments
+	if streams {
+		resp.Body = &cancelBody{ReadCloser: resp.Body, cancel: f.cancel}
+	}
+	c := newCapture(resp.Body, f.route.Rule.MaxObject, r.Length)
+	if streams {
 		f.route.PresentLive(&f.ask, r)
 		resp.Body = c.reader()
 		f.give(answer{resp: resp})
@@ -373,33 +423,30 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 	body, err := c.fill()
 	if errors.Is(err, errTooLarge) && f.given {
 		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
-		return false // the visitor drains the rest
+		f.unstorable()
+		return false, nil // the visitor drains the rest
 	}
 	if err != nil {
-		if !f.given {
-			f.failed(err)
-		}
-		return false
+		return false, err
 	}
 	e.Body = body
 	f.combine(e)
 	madeTag(e.Response, e.Body)
 	if part := e.Response.Part; part != nil && part.Len() != int64(len(e.Body)) {
-		f.failed(ErrBadAnswer)
-		return false
+		return false, ErrBadAnswer
 	}
 	f.route.Adopt(&f.ask, e.Response, f.plan.found.index)
 	f.p.putVariant(ctx, f.route, &f.ask, f.plan.found, e)
 	f.p.refused.remove(f.plan.found.primary)
-	f.end(landed) // before the visitor asks for more
-	switch {
-	case f.given:
-	case f.completes && e.Response.Part != nil:
-		f.failed(ErrBadAnswer) // the visitor asked for the whole, and this is none
-	default:
+	f.landed() // before the visitor asks for more
+	if !f.given {
+		if f.completes && e.Response.Part != nil {
+			return true, ErrBadAnswer // the visitor asked for the whole, and this is none
+		}
 		f.give(answer{entry: e, news: true})
 	}
-	return true
+	f.cancel()
+	return true, nil
 }
 
 // combine puts a part and a stored part of the same representation together
@@ -434,11 +481,12 @@ func (f *fetch) storable(r *cachepolicy.Response) (*cachepolicy.Stored, cachepol
 
 // refuse lets the followers go and remembers that waiting is of no use here.
 func (f *fetch) refuse(reason cachepolicy.Reason, status int) {
-	f.end(scattered)
 	f.status.Detail = reason
 	if status >= 500 || f.plan.mode == pass {
+		f.ended()
 		return // the app's bad moment says nothing of the page
 	}
+	f.unstorable()
 	if f.p.refused.get(f.plan.found.primary, f.p.now()) == refusedNot {
 		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
 	}

@@ -256,13 +256,12 @@ func (og *Origin) RoundTrip(r *http.Request) (*http.Response, error) {
 	u := og.pick(nil)
 	held := og.hold(r)
 	resp, err := og.ask(u, r, held)
-	if err != nil {
-		if other := og.retry(u, r, held, err); other != nil {
-			og.counts.retried.Add(1)
-			u = other
-			held.release()
-			resp, err = og.ask(u, r, held)
+	for tried := []*upstream{u}; err != nil; tried = append(tried, u) {
+		if u = og.retry(tried, r, held, err); u == nil {
+			break
 		}
+		og.counts.retried.Add(1)
+		resp, err = og.ask(u, r, held)
 	}
 	held.end()
 	if err != nil {
@@ -318,23 +317,27 @@ func (og *Origin) ask(u *upstream, r *http.Request, held *heldBody) (*http.Respo
 	return nil, err
 }
 
-// retry names the upstream that may be asked instead after err, nil if none:
-// where nothing of the request had been written, or where asking twice does
-// what asking once does and there is no content (RFC 9110 §9.2.2). A slow app
-// is not asked again: it would only be slower.
-func (og *Origin) retry(failed *upstream, r *http.Request, held *heldBody, err error) *upstream {
-	if r.Context().Err() != nil || !errors.Is(err, ErrUnreachable) {
+// maxTries bounds how many upstreams one request is asked of.
+const maxTries = 4
+
+// retry names the upstream that may be asked instead of those tried, the last
+// of which failed with err, nil if none: where nothing of the request had been
+// written, or where asking twice does what asking once does and there is no
+// content (RFC 9110 §9.2.2). A slow app is not asked again: it would only be
+// slower.
+func (og *Origin) retry(tried []*upstream, r *http.Request, held *heldBody, err error) *upstream {
+	unsent := errors.Is(err, errDial)
+	switch {
+	case r.Context().Err() != nil || len(tried) >= maxTries:
+		return nil
+	case !unsent && !errors.Is(err, ErrUnreachable):
+		return nil
+	case !unsent && (hasBody(r) || !idempotent(r.Method)):
+		return nil
+	case hasBody(r) && (held == nil || held.touched()):
 		return nil
 	}
-	written := !errors.Is(err, errDial)
-	if written && (hasBody(r) || !idempotent(r.Method)) || hasBody(r) && (held == nil || held.touched()) {
-		return nil
-	}
-	other := og.pick(failed)
-	if other == failed || other == nil {
-		return nil
-	}
-	return other
+	return og.pick(tried)
 }
 
 func idempotent(method string) bool {
@@ -354,15 +357,12 @@ func closeBody(r *http.Request) {
 }
 
 // pick returns the upstream in service with the fewest requests in flight,
-// looking from a random one on; not is left out. Where none is in service all
-// are: a guess is better than a certain 502. It is nil only where not is the
-// only one.
-func (og *Origin) pick(not *upstream) *upstream {
+// looking from a random one on; those in not are left out. Where none is in
+// service all are: a guess is better than a certain 502. It is nil only where
+// none is left.
+func (og *Origin) pick(not []*upstream) *upstream {
 	all := *og.upstreams.Load()
-	if len(all) == 1 {
-		if all[0] == not {
-			return nil
-		}
+	if len(all) == 1 && len(not) == 0 {
 		return all[0]
 	}
 	now := og.o.Now()
@@ -370,7 +370,7 @@ func (og *Origin) pick(not *upstream) *upstream {
 	start := rand.IntN(len(all))
 	for i := range all {
 		u := all[(start+i)%len(all)]
-		if u == not {
+		if slices.Contains(not, u) {
 			continue
 		}
 		if anyone == nil || u.inFlight.Load() < anyone.inFlight.Load() {

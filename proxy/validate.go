@@ -96,7 +96,7 @@ func (f *fetch) confirmed(ctx context.Context, e *store.Entry, r *cachepolicy.Re
 			f.p.renew(ctx, v, fresh, f.pos)
 		}
 	}
-	f.end(landed) // before the visitor asks for more
+	f.landed() // before the visitor asks for more
 	f.status.FwdStatus = http.StatusNotModified
 	f.status.Stored = e.Response.Unkept == cachepolicy.None
 	f.give(answer{entry: e, news: true})

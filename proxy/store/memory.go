@@ -268,6 +268,9 @@ func (m *Memory) Delete(_ context.Context, key cachepolicy.Key) error {
 	return nil
 }
 
+// Reload implements [Store]: no other edge stores here.
+func (m *Memory) Reload(context.Context, *Entry) {}
+
 // Stats gives the tier's figures.
 func (m *Memory) Stats() MemoryStats { return m.tier.stats() }
 

@@ -62,6 +62,7 @@ func threeEdges(t testing.TB, a store.Address, change func(*store.Options)) []*e
 				change(o)
 			}
 		}))
+		<-list[len(list)-1].Log().Ready()
 	}
 	return list
 }

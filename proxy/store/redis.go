@@ -178,6 +178,9 @@ func (r *Redis) Delete(ctx context.Context, key cachepolicy.Key) error {
 	return r.values.remove(ctx, key)
 }
 
+// Reload implements [Store]: Lookup finds it anyhow.
+func (r *Redis) Reload(context.Context, *Entry) {}
+
 // Close ends the breaker.
 func (r *Redis) Close() {
 	r.values.breaker.close()

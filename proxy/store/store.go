@@ -31,6 +31,9 @@ type Store interface {
 	Put(ctx context.Context, e *Entry) error
 	// Delete forgets key.
 	Delete(ctx context.Context, key cachepolicy.Key) error
+	// Reload has Lookup find what another edge has stored in the place of e,
+	// which a Lookup here gave, if there is any such thing.
+	Reload(ctx context.Context, e *Entry)
 }
 
 // Position is a place in the purge log: the epoch of the stream and the

@@ -77,6 +77,7 @@ func TestStores(t *testing.T) {
 				own(o)
 				change(o)
 			})
+			<-s.Log().Ready() // Start does not wait for a slow machine
 			return storetest.Subject{Store: s, Log: s.Log()}
 		}
 	}

@@ -216,6 +216,28 @@ func (t *Tiered) lookupBelow(ctx context.Context, key cachepolicy.Key) (*Entry, 
 	return e, nil
 }
 
+// Reload implements [Store]: what is in Redis takes the place of e in memory,
+// if it is another.
+func (t *Tiered) Reload(ctx context.Context, e *Entry) {
+	if t.memory.lookup(e.Key) != e {
+		return // Lookup finds another already
+	}
+	waiting, mark := t.queue.waiting(e.Key)
+	if waiting != nil {
+		return // e itself: it has yet to be written
+	}
+	other, err := t.values.load(ctx, e.Key)
+	if err != nil || other == nil || other.StoredAt.Equal(e.StoredAt) || other.Position.Number < e.Position.Number ||
+		expired(other, t.now()) || t.log.Judge(other) == Dead {
+		return
+	}
+	t.queue.fill(e.Key, mark, func() {
+		if t.memory.lookup(e.Key) == e {
+			t.memory.put(other)
+		}
+	})
+}
+
 // Put implements [Store]. An entry is Put once and must not be changed after.
 // It is refused with ErrUnavailable while the purge log is out of reach:
 // nobody could tell when it dies.
