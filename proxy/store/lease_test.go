@@ -48,7 +48,9 @@ func TestLeaseCollapsesOverEdges(t *testing.T) {
 	r := storetest.StartRedis(t)
 	for name, memory := range map[string]int64{"with memory": 1 << 20, "without": 0} {
 		t.Run(name, func(t *testing.T) {
-			list := threeEdges(t, single(r), func(o *store.Options) { o.MemoryBytes = memory })
+			list := threeEdges(t, single(r), func(o *store.Options) {
+				o.MemoryBytes, o.Timeout = memory, 20*time.Second // a slow machine is no lost Redis
+			})
 			var asked atomic.Int32
 			var wg sync.WaitGroup
 			for i := range 300 {

@@ -27,7 +27,13 @@ func (l *Log) forgetEdge() time.Duration { return max(6*l.lagLimit, time.Minute)
 // chores.
 func (l *Log) pulse(ctx context.Context, tell bool) (pulse, error) {
 	var channel, count string
-	at := l.Position()
+	at, word, there := l.Position(), "", ""
+	if h := l.head.Load(); h != nil {
+		word = h.word
+	}
+	if !l.Lost(l.now()) {
+		there = "1"
+	}
 	if tell && at.Epoch != 0 {
 		channel = l.acks
 	}
@@ -42,10 +48,10 @@ func (l *Log) pulse(ctx context.Context, tell bool) (pulse, error) {
 	l.chores.Unlock()
 	limited, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	freshEpoch, word := newEpoch()
+	freshEpoch, freshWord := newEpoch()
 	reply, err := beatScript.Run(limited, l.client, []string{l.stream, l.edges},
-		freshEpoch, word, l.edge, fmt.Sprint(at.Epoch), fmt.Sprint(at.Number), channel,
-		l.forgetEdge().Milliseconds(), age, count).Slice()
+		freshEpoch, freshWord, l.edge, fmt.Sprint(at.Epoch), fmt.Sprint(at.Number), channel,
+		l.forgetEdge().Milliseconds(), age, count, word, l.lagLimit.Milliseconds(), there).Slice()
 	if err != nil {
 		return pulse{}, l.mend(limited, err)
 	}

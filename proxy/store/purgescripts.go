@@ -7,7 +7,9 @@ import "github.com/redis/go-redis/v9"
 //	PREFIX:edge:{log}:purges  a stream; ids are N-0, N rising by one for each
 //	                          record within an epoch
 //	PREFIX:edge:{log}:edges   a hash: edge → "epoch number seen", where seen is
-//	                          Redis's clock in ms at the edge's last heartbeat
+//	                          Redis's clock in ms at the edge's last heartbeat;
+//	                          and :run → the run_id of the server process that
+//	                          an edge has vouched for
 //
 // and two channels, PREFIX:edge:{log}:news of numbers and PREFIX:edge:{log}:acks
 // of "epoch number edge".
@@ -20,7 +22,10 @@ import "github.com/redis/go-redis/v9"
 // An epoch begins with the stream, or when an edge finds that Redis has lost
 // records which it had applied (a failover to a replica that lagged): then
 // what was stored in the epoch before is dead, for nobody can tell what the
-// lost records said. A stream begins at the number that is Redis's clock in
+// lost records said. The same holds where the log comes from another server
+// process than before (a failover, a restart, a slot that has moved) and no
+// edge that was there before vouches that it is whole: an edge that starts
+// cannot know which purges the others had acknowledged. A stream begins at the number that is Redis's clock in
 // ms, so that numbers rise from one stream to the next.
 //
 // Every script uses only what Redis 6 and miniredis have in common.
@@ -39,13 +44,22 @@ local function number(record) return tonumber(string.match(record[1], '^(%d+)-0$
 local function ours(record)
   return record and number(record) and field(record, 'e') and field(record, 'c')
 end
+local function last() return redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1] end
+local function epoch(n, e, c, now, kind)
+  redis.call('XADD', KEYS[1], text(n) .. '-0', 'e', e, 'c', c, 't', text(now), 'k', kind)
+end
+-- server gives the run_id of this server process, nil where we may not know.
+local function server()
+  local info = redis.pcall('INFO', 'server')
+  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or nil
+end
 -- newest gives the last record; without one of ours it begins a new stream.
-local function newest(now, epoch, word)
-  local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-  if ours(last) then return last end
+local function newest(now, e, c)
+  local record = last()
+  if ours(record) then return record, false end
   redis.call('DEL', KEYS[1])
-  redis.call('XADD', KEYS[1], text(now) .. '-0', 'e', epoch, 'c', word, 't', text(now), 'k', 'begin')
-  return redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+  epoch(now, e, c, now, 'begin')
+  return last(), true
 end
 `
 
@@ -55,19 +69,44 @@ end
 // ARGV: 1 epoch and 2 word for a new stream, 3 edge, 4 epoch and 5 number that
 // it has applied (0 before it has any), 6 the channel to tell or "", 7 age in
 // ms at which an edge is forgotten, 8 age at which records are forgotten (0:
-// not now), 9 whether to look for replicas.
+// not now), 9 whether to look for replicas, 10 the word of the record applied,
+// 11 how long in ms an edge may have been silent and still vouch for the log,
+// 12 not empty where it knows that it has not been silent for longer.
 var beatScript = redis.NewScript(luaHead + `
 local now = clock()
-local last = newest(now, ARGV[1], ARGV[2])
+local newest, begun = newest(now, ARGV[1], ARGV[2])
+local edges = redis.call('HGETALL', KEYS[2])
+local function seen(value) return tonumber(string.match(value, ' (%d+)$')) end
+local run = server()
+local known, own, others
+for i = 1, #edges, 2 do
+  if edges[i] == ':run' then known = edges[i + 1]
+  elseif edges[i] == ARGV[3] then own = seen(edges[i + 1])
+  else others = math.max(others or 0, seen(edges[i + 1]) or 0) end
+end
+if run and run ~= known then
+  local mine = ARGV[4] ~= '0' and redis.call('XRANGE', KEYS[1], ARGV[5] .. '-0', ARGV[5] .. '-0')[1]
+  local whole = mine and field(mine, 'c') == ARGV[10]
+  local there = ARGV[12] ~= '' or own and (others or 0) <= own + tonumber(ARGV[11])
+  if begun or whole and there then
+    redis.call('HSET', KEYS[2], ':run', run)
+  elseif whole or not mine then
+    epoch(math.max(number(newest), tonumber(ARGV[5])) + 1, ARGV[1], ARGV[2], now, 'rebase')
+    newest = last()
+    redis.call('HSET', KEYS[2], ':run', run)
+  end
+end
 redis.call('HSET', KEYS[2], ARGV[3], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. text(now))
 if ARGV[6] ~= '' then
   redis.call('PUBLISH', ARGV[6], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[3])
 end
-local edges = redis.call('HGETALL', KEYS[2])
+edges = redis.call('HGETALL', KEYS[2])
 local live = {}
 for i = 1, #edges, 2 do
-  local seen = tonumber(string.match(edges[i + 1], ' (%d+)$'))
-  if not seen or seen < now - tonumber(ARGV[7]) then
+  local at = seen(edges[i + 1])
+  if edges[i] == ':run' then
+    -- no edge
+  elseif not at or at < now - tonumber(ARGV[7]) then
     redis.call('HDEL', KEYS[2], edges[i])
   else
     live[#live + 1] = edges[i]
@@ -79,7 +118,7 @@ if tonumber(ARGV[8]) > 0 then
   local cut
   for i = 1, #old do
     local t = tonumber(field(old[i], 't') or '')
-    if not t or t > now - tonumber(ARGV[8]) or old[i][1] == last[1] then break end
+    if not t or t > now - tonumber(ARGV[8]) or old[i][1] == newest[1] then break end
     cut = number(old[i])
   end
   if cut then redis.call('XTRIM', KEYS[1], 'MINID', text(cut + 1) .. '-0') end
@@ -90,7 +129,7 @@ if ARGV[9] ~= '' then
   local info = redis.pcall('INFO', 'replication')
   if type(info) == 'string' then replicas = string.match(info, 'connected_slaves:(%d+)') or '-1' end
 end
-return {text(number(last)), field(last, 'e'), field(last, 'c'), text(number(first)), text(now), replicas, live}
+return {text(number(newest)), field(newest, 'e'), field(newest, 'c'), text(number(first)), text(now), replicas, live}
 `)
 
 // appendScript adds one purge, and trims the log to its bound: then a floor is
@@ -101,10 +140,10 @@ return {text(number(last)), field(last, 'e'), field(last, 'c'), text(number(firs
 // word, 10 the channel for news.
 const appendScript = luaHead + `
 local now = clock()
-local last = newest(now, ARGV[1], ARGV[2])
-local epoch = field(last, 'e')
-local n = number(last) + 1
-local args = {'XADD', KEYS[1], text(n) .. '-0', 'e', epoch, 'c', ARGV[3], 't', text(now), 'k', 'purge',
+local newest = newest(now, ARGV[1], ARGV[2])
+local e = field(newest, 'e')
+local n = number(newest) + 1
+local args = {'XADD', KEYS[1], text(n) .. '-0', 'e', e, 'c', ARGV[3], 't', text(now), 'k', 'purge',
   's', ARGV[4], 'o', ARGV[5]}
 if ARGV[6] ~= '' then args[#args + 1] = 'a'; args[#args + 1] = ARGV[6] end
 if ARGV[7] ~= '' then args[#args + 1] = 'w'; args[#args + 1] = ARGV[7] end
@@ -112,11 +151,11 @@ redis.call(unpack(args))
 local bound = tonumber(ARGV[8])
 if redis.call('XLEN', KEYS[1]) > bound then
   local floor = n - math.floor(bound * 0.9)
-  redis.call('XADD', KEYS[1], text(n + 1) .. '-0', 'e', epoch, 'c', ARGV[9], 't', text(now), 'k', 'floor', 'f', text(floor))
+  redis.call('XADD', KEYS[1], text(n + 1) .. '-0', 'e', e, 'c', ARGV[9], 't', text(now), 'k', 'floor', 'f', text(floor))
   redis.call('XTRIM', KEYS[1], 'MINID', text(floor + 1) .. '-0')
 end
 redis.call('PUBLISH', ARGV[10], text(n))
-return {text(n), epoch, text(now), redis.call('HGETALL', KEYS[2])}
+return {text(n), e, text(now), redis.call('HGETALL', KEYS[2])}
 `
 
 // rebaseScript begins a new epoch in a stream that does not hold, at its
@@ -126,13 +165,14 @@ return {text(n), epoch, text(now), redis.call('HGETALL', KEYS[2])}
 // that record.
 var rebaseScript = redis.NewScript(luaHead + `
 local now = clock()
-local last = newest(now, ARGV[1], ARGV[2])
-if field(last, 'e') ~= ARGV[3] then return 0 end
+local newest = newest(now, ARGV[1], ARGV[2])
+if field(newest, 'e') ~= ARGV[3] then return 0 end
 local mine = redis.call('XRANGE', KEYS[1], ARGV[4] .. '-0', ARGV[4] .. '-0')[1]
 if mine and field(mine, 'c') == ARGV[5] then return 0 end
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 if not mine and number(first) > tonumber(ARGV[4]) then return 0 end
-local n = math.max(number(last), tonumber(ARGV[4])) + 1
-redis.call('XADD', KEYS[1], text(n) .. '-0', 'e', ARGV[1], 'c', ARGV[2], 't', text(now), 'k', 'rebase')
+epoch(math.max(number(newest), tonumber(ARGV[4])) + 1, ARGV[1], ARGV[2], now, 'rebase')
+local run = server()
+if run then redis.call('HSET', KEYS[2], ':run', run) end
 return 1
 `)
