@@ -20,7 +20,7 @@ bin/umbral: FORCE
 FORCE:
 
 test: ## every test that needs Go and a redis-server, under the race detector
-	@.ci/need redis-server
+	@.ci/need redis-server cc
 	$(GO) vet ./...
 	$(GO) test -race -timeout 20m ./...
 
@@ -44,7 +44,7 @@ conformance: ## the RFCs, case by case, through the real binary
 	awk '/^conformance:/ {line=$$0; next} /^FAIL/ {bad=1} !/^=== |--- PASS|^PASS|^ok / {print} END {print line; exit bad || !line}'
 
 e2e: ## a real Django and a real Chromium with the real binary
-	@.ci/need redis-server django chromium chromedriver curl
+	@.ci/need redis-server cc django chromium chromedriver curl
 	$(GO) test -race -tags e2e -timeout 15m -run 'Django|Chromium|Demo' ./cmd/umbral/e2e
 
 image: ## the container
