@@ -97,7 +97,7 @@ func storablePart(r *Request, resp *Response) (*Part, Reason) {
 			return nil, PartialContent
 		}
 		return &part, None
-	case resp.Status == http.StatusRequestedRangeNotSatisfiable && asked:
+	case resp.Status >= 400 && asked: // 416, or an app that is upset by what this visitor asked for
 		return nil, PartialContent
 	case resp.Status == http.StatusPreconditionFailed && conditional(r.Header):
 		return nil, PartialContent
@@ -144,6 +144,7 @@ func (p *Policy) judge(r *Request, resp *Response) (*Stored, Reason) {
 	if !ok {
 		return nil, VaryStar
 	}
+	fields, silent := p.impliedVary(r, h, fields)
 	tags, _, ok := headerTags(h)
 	if !ok {
 		return nil, TooLarge
@@ -156,6 +157,9 @@ func (p *Policy) judge(r *Request, resp *Response) (*Stored, Reason) {
 		VaryFields: fields,
 		Tags:       distinct(slices.Concat(p.FillTags(r.Path), tags)),
 		ETag:       entityTag(h),
+	}
+	if len(silent) > 0 {
+		s.Header["Vary"] = append(slices.Clone(s.Header["Vary"]), silent...)
 	}
 	markLanguage(s.VaryFields, r, h)
 	s.VaryValues = p.varyValues(r, s.VaryFields)

@@ -24,9 +24,10 @@ const languageField = "accept-language"
 //
 // Left out, because the primary key covers them: Cookie and identity on
 // session and user routes (SESSIONS §8), the rule's own VaryHeaders, Host,
-// X-Forwarded-Host and -Proto. Accept-Encoding is left out unless the
-// response is no-transform: the edge asks with [UpstreamAcceptEncoding],
-// keeps one form and re-encodes it for each visitor.
+// X-Forwarded-Host and -Proto. Accept-Encoding is left out where the edge
+// [Policy.AsksPlain], keeps one form and encodes it for each visitor, unless
+// the response is no-transform; elsewhere its value is the one of two with
+// which the edge asks, [UpstreamAcceptEncoding].
 func (p *Policy) varyFields(h http.Header, noTransform bool) (fields []string, ok bool) {
 	for _, list := range h["Vary"] {
 		for list != "" {
@@ -40,7 +41,7 @@ func (p *Policy) varyFields(h http.Header, noTransform bool) (fields []string, o
 				return nil, false
 			}
 			switch {
-			case name == "accept-encoding" && !noTransform:
+			case name == "accept-encoding" && !noTransform && p.AsksPlain():
 			case name == "cookie" && p.Rule.Scope != Public:
 			case name == "host", name == "x-forwarded-host", name == "x-forwarded-proto", name == "via":
 			case name == "forwarded", name == "x-forwarded-for", name == "x-real-ip", name == "x-request-id":
@@ -56,6 +57,33 @@ func (p *Policy) varyFields(h http.Header, noTransform bool) (fields []string, o
 	}
 	slices.Sort(fields)
 	return fields, true
+}
+
+// AsksPlain reports whether the edge asks for the content as it is and encodes
+// it itself: on listed public routes. Elsewhere what comes may be personal, or
+// not kept at all, and the app may encode it.
+func (p *Policy) AsksPlain() bool { return p.Rule.Listed() && p.Rule.Scope == Public }
+
+// impliedVary adds to fields what the response shows that it varies by,
+// whether its Vary says so or not: an answer that names the visitor's Origin
+// (Fetch §3.2.6) is another's poison, and one in a coding is of no use to who
+// did not ask for it. silent are the names that Vary did not hold.
+func (p *Policy) impliedVary(r *Request, h http.Header, fields []string) (all, silent []string) {
+	add := func(field, name string) {
+		if !slices.Contains(fields, field) && !slices.Contains(p.vary, field) {
+			fields, silent = append(fields, field), append(silent, name)
+		}
+	}
+	if allowed, origin := h["Access-Control-Allow-Origin"], r.Header["Origin"]; len(allowed) > 0 && len(origin) > 0 && slices.Equal(allowed, origin) {
+		add("origin", "Origin")
+	}
+	if len(h["Content-Encoding"]) > 0 && !p.AsksPlain() {
+		add("accept-encoding", "Accept-Encoding")
+	}
+	if len(silent) > 0 {
+		slices.Sort(fields)
+	}
+	return fields, silent
 }
 
 // markLanguage turns "accept-language" into "accept-language;de" where the

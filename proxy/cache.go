@@ -200,6 +200,9 @@ func (p *Proxy) findUnder(ctx context.Context, route *Route, ask *cachepolicy.Re
 	f.index = e.Index
 	f.reason = cachepolicy.VaryMismatch
 	for i, fields := range f.index.Vary {
+		if len(fields) == 0 && f.entry != nil {
+			break // where some responses omit Vary, those that have it decide
+		}
 		vk := route.VariantKey(key, ask, fields)
 		if i == 0 {
 			f.key = vk

@@ -482,14 +482,28 @@ func (f *fetch) storable(r *cachepolicy.Response) (*cachepolicy.Stored, cachepol
 // refuse lets the followers go and remembers that waiting is of no use here.
 func (f *fetch) refuse(reason cachepolicy.Reason, status int) {
 	f.status.Detail = reason
-	if status >= 500 || f.plan.mode == pass {
+	if status >= 500 || f.plan.mode == pass || ownFault(reason, status) {
 		f.ended()
-		return // the app's bad moment says nothing of the page
+		return // the app's bad moment, or this visitor's request, says nothing of the page
 	}
 	f.unstorable()
 	if f.p.refused.get(f.plan.found.primary, f.p.now()) == refusedNot {
 		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
 	}
+}
+
+// ownFault reports whether an answer was not stored for what its visitor sent:
+// nobody may keep a page from being shared by asking for it in an odd way.
+func ownFault(reason cachepolicy.Reason, status int) bool {
+	switch reason {
+	case cachepolicy.Authorization, cachepolicy.PartialContent, cachepolicy.RequestNoStore:
+		return true
+	}
+	switch status {
+	case http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
+		return false
+	}
+	return status >= 400
 }
 
 // passOn gives an answer that is not stored to its visitor; the app's
@@ -551,7 +565,7 @@ func (p *Proxy) putVariant(ctx context.Context, route *Route, ask *cachepolicy.R
 		p.put(ctx, indexOf(route.PathKey(ask), (*cachepolicy.Index)(nil).Add(s, primary), e))
 		e.Key = primary
 	}
-	if len(s.VaryFields) > 0 {
+	if len(s.VaryFields) > 0 || f.index != nil { // one without Vary must not push the others out
 		e.Key = route.VariantKey(primary, ask, s.VaryFields)
 		p.put(ctx, indexOf(primary, f.index.Add(s, e.Key), e))
 	}

@@ -118,17 +118,17 @@ func fromProxies(name string) bool {
 // app's answer and is in nobody's key.
 func unkeyed(name string) bool {
 	switch name {
-	case "X-Host", "X-Http-Host-Override", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
-		"X-Original-Url", "X-Original-Uri", "X-Original-Host", "X-Original-Method", "X-Rewrite-Url",
+	case "X-Host", "X-Method-Override", "X-Forwarded", "X-Override-Url", "X-Rewrite-Url", "X-Amz-Website-Redirect-Location",
 		"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip",
-		"X-Url-Scheme", "Front-End-Https", "X-Https",
+		"Fastly-Client-Ip", "X-Originating-Ip", "X-Proxyuser-Ip",
+		"X-Scheme", "X-Url-Scheme", "Front-End-Https", "X-Https",
 		"Script-Name", "X-Script-Name", "Path-Info", "X-Sendfile-Type",
 		"Surrogate-Control", "Surrogate-Capability",
 		"Te", "Trailer", "Keep-Alive", "Proxy", "Proxy-Connection", "Proxy-Authorization":
 		return true
 	}
-	if strings.HasPrefix(name, "X-") {
-		if strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Middleware-") || strings.HasPrefix(name, "X-Accel-") {
+	for _, stem := range [...]string{"X-Forwarded-", "X-Original-", "X-Http-", "X-Middleware-", "X-Accel-"} {
+		if strings.HasPrefix(name, stem) {
 			return true
 		}
 	}

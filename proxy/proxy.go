@@ -273,12 +273,15 @@ func (p *Proxy) outgoing(out *http.Request, x *Exchange) {
 			dropConditions(h)
 		}
 		delete(h, "Expect")
+		delete(h, "Max-Forwards") // means nothing to GET (RFC 9110 §7.6.2)
+		delete(h, "Content-Type") // of no content
+		delete(h, "Content-Encoding")
 		if !x.Ask.Trusted {
 			delete(h, "Cache-Control")
 			delete(h, "Pragma")
 		}
 		h["Accept-Encoding"] = identityOnly
-		if x.Route.Rule.Scope != cachepolicy.Public || !x.Route.Rule.Listed() {
+		if !x.Route.AsksPlain() {
 			// The edge compresses nothing personal (BREACH); the app may.
 			h["Accept-Encoding"] = []string{cachepolicy.UpstreamAcceptEncoding(&x.Ask)}
 		}
