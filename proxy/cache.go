@@ -86,6 +86,10 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 			// for nothing unless memory takes the answer: collapse as ever.
 			x.Status.Detail = cachepolicy.StoreDown
 		}
+		if f.entry != nil && othersToken(x.Visitor, f.entry) {
+			p.pass(w, x, cachepolicy.SetsCookie)
+			return
+		}
 		d = p.judge(x, f, p.now())
 		if p.settleFromStore(w, x, f, d) {
 			return

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -158,6 +159,8 @@ type fetch struct {
 	given  bool
 	until  time.Time    // nobody is waited for any longer
 	held   *store.Lease // nil where another edge may fetch the same
+	// sharedToken: the answer holds the CSRF token of csrf: shared.
+	sharedToken bool
 	// completes: the request was made to ask for the rest of a stored part,
 	// which the visitor knows nothing of.
 	completes bool
@@ -295,7 +298,7 @@ func (f *fetch) lookAgain(ctx context.Context) {
 		f.p.store.Reload(ctx, before)
 	}
 	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary, f.p.far)
-	if found.entry == nil || before != nil && found.entry.StoredAt.Equal(before.StoredAt) {
+	if found.entry == nil || before != nil && found.entry.StoredAt.Equal(before.StoredAt) || othersToken(f.visitor, found.entry) {
 		return
 	}
 	now := f.p.now()
@@ -318,6 +321,9 @@ func (f *fetch) perform(ctx context.Context) bool {
 		}
 		r := policyResponse(resp, began, f.p.now())
 		r.IfNoneMatch = f.req.Header.Get("If-None-Match")
+		if f.plan.access == sessions.AccessPublic && f.p.sessions.DropSharedCSRF(resp) {
+			f.sharedToken = true
+		}
 		if f.personal(resp) {
 			resp.Body.Close()
 			f.unstorable()
@@ -375,19 +381,34 @@ func (f *fetch) absorb(ctx context.Context, resp *http.Response, r *cachepolicy.
 // alone.
 var errBackground = errors.New("proxy: a background answer would change the jar")
 
-// personal reports that the cookie-less answer on a public route sets a cookie
-// while the visitor has a jar: the page turns out to be the visitor's own
-// (SESSIONS.md §8). For a visitor without a jar the answer is theirs already.
+// personal reports that the cookie-less answer on a public route is not this
+// visitor's: it sets a cookie while they have a jar (SESSIONS.md §8), or holds
+// the CSRF token of those without a session. For a visitor without a jar it is
+// theirs already.
 func (f *fetch) personal(resp *http.Response) bool {
-	return f.plan.access == sessions.AccessPublic && len(resp.Header["Set-Cookie"]) > 0 && !f.visitor.Anonymous()
+	return f.plan.access == sessions.AccessPublic &&
+		(len(resp.Header["Set-Cookie"]) > 0 && !f.visitor.Anonymous() || f.sharedToken && f.visitor.OwnsCSRF())
 }
 
 // asSelf makes the request go up again with the visitor's own jar.
 func (f *fetch) asSelf() {
-	f.p.refused.add(f.plan.found.primary, refusedPersonal, f.p.now())
+	if !f.sharedToken { // else others may well have it from the store
+		f.p.refused.add(f.plan.found.primary, refusedPersonal, f.p.now())
+	}
+	f.sharedToken = false
 	f.plan.access = sessions.AccessFull
 	f.plain()
 	f.visitor.Prepare(f.req, sessions.AccessFull, nil)
+}
+
+// sharedTokenTag marks stored pages that hold the CSRF token of all visitors
+// without a session (csrf: shared).
+const sharedTokenTag = "umbral:csrf-shared"
+
+// othersToken reports that a stored page holds a CSRF token with which this
+// visitor's forms would be refused.
+func othersToken(v *sessions.Visitor, e *store.Entry) bool {
+	return v.OwnsCSRF() && e.Response.Scope == cachepolicy.Public && slices.Contains(e.Response.Tags, sharedTokenTag)
 }
 
 // answered judges a whole answer, hands it to the visitor, and stores it if
@@ -405,6 +426,9 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 	}
 	if f.completes && r.Status != http.StatusPartialContent && r.Status != http.StatusOK {
 		f.completes = false
+	}
+	if f.sharedToken {
+		stored.Tags = append(slices.Clip(stored.Tags), sharedTokenTag)
 	}
 	e := f.entry(stored)
 	f.status.Stored = true

@@ -105,6 +105,18 @@ func (v *Visitor) sharesCSRF() bool {
 	return v.t.opt.CSRF == CSRFShared && v.rec == nil && !v.adopting
 }
 
+// OwnsCSRF reports that forms with the synthetic token of csrf: shared are not
+// for this visitor, who has a session and a token of their own. Never in the
+// other modes.
+func (v *Visitor) OwnsCSRF() bool {
+	if v.shared || v.t.opt.CSRF != CSRFShared {
+		return false
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.sharesCSRF()
+}
+
 // DropSharedCSRF removes from the answer to a public request the Set-Cookie
 // fields that only repeat the synthetic token of csrf: shared. used reports
 // that there was one: the page depends on the token, so that it may be stored

@@ -271,8 +271,8 @@ func (m *monitor) sessions() (commands []string) {
 			if strings.Contains(line, mark) {
 				return commands
 			}
-			for _, key := range []string{":edge:s:", ":edge:u:", ":edge:anon", ":edge:nb:"} {
-				if strings.Contains(line, key) && !strings.Contains(line, " lua] ") {
+			for _, key := range []string{":edge:s:", ":edge:u:", ":edge:anon"} {
+				if strings.Contains(line, key) && !strings.Contains(line, " lua] ") && !strings.Contains(line, `"TRACKING"`) {
 					commands = append(commands, strings.TrimSpace(line))
 					break
 				}
