@@ -27,6 +27,7 @@ func (e *edge) newAdmin() *admin.API {
 	e.register()
 	return admin.New(admin.Options{
 		Token: e.set.AdminToken.Reveal(), Edge: e.store.Log().Edge(), Version: buildInfo().Version, Log: e.log.Named("admin"),
+		Hosts:     adminHosts(e.set),
 		Ledger:    e.store.Log(),
 		Holdings:  e.store,
 		NormalURL: e.normalURL,
@@ -47,6 +48,16 @@ func (e *edge) newAdmin() *admin.API {
 		Draining:       e.draining.Load,
 		Metrics:        e.metrics.Handler(),
 	})
+}
+
+// adminHosts is the name in ADMIN_LISTEN, if it has one: the dashboard may be
+// reached by it.
+func adminHosts(set *config.Settings) []string {
+	host, _, err := net.SplitHostPort(set.AdminListen)
+	if err != nil || host == "" {
+		return nil
+	}
+	return []string{host}
 }
 
 // normalURL brings a URL into the form that stored pages carry, through the
@@ -228,7 +239,7 @@ func (e *edge) edges(ctx context.Context) ([]admin.Edge, error) {
 			Position: fmt.Sprint(l.Position.Number), Behind: l.Behind,
 		}
 		if a.Self {
-			a.Version, a.Started, a.Addr = buildInfo().Version, e.started.UTC(), e.listen.Addr().String()
+			a.Version, a.Started, a.Addr, a.Lag = buildInfo().Version, e.started.UTC(), e.listen.Addr().String(), admin.Millis(e.lag())
 		}
 		out = append(out, a)
 	}
@@ -299,6 +310,7 @@ func (e *edge) ready(context.Context) []admin.Check {
 		{Name: "redis", OK: state == store.Up, Optional: true},
 		{Name: "purge log", OK: !e.store.Log().Lost(time.Now()), Optional: true},
 		{Name: "routes file", OK: e.reloader.Status().Err == nil, Optional: true},
+		{Name: "app", OK: slices.ContainsFunc(e.origin.Upstreams(), func(u proxy.UpstreamState) bool { return u.InService }), Optional: true},
 	}
 	if state != store.Up {
 		checks[0].Detail = "Redis is out of reach or refuses writes; pages come from memory and from the app"

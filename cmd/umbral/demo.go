@@ -81,7 +81,7 @@ Try:
   curl -si %[1]s/certificados/ | grep -i cache-status      # twice: a miss, then a hit
   curl -si %[1]s/certificado/7 | grep -i -e cache-status -e etag
   curl -s -X POST -H 'Authorization: Bearer %[3]s' -d '{"tags":["certificado:7"],"wait":"2s"}' %[2]s/v1/purge
-  curl -s -H 'Authorization: Bearer %[3]s' '%[2]s/v1/explain?url=/certificado/7'
+  curl -s -H 'Authorization: Bearer %[3]s' '%[2]s/v1/explain?url=%[1]s/certificado/7'
   ADMIN_TOKEN=%[3]s ADMIN_LISTEN=%[6]s %[7]s purge --prefix /certificado/
 
 `, site, admin, token, ana.Login, ana.Password, hostPort(e.adminListen.Addr()), os.Args[0])

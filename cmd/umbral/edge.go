@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -272,8 +273,9 @@ func (e *edge) apply(file *config.File) error {
 		}
 	}
 	e.proxy.SetRules(rules)
-	if !reflect.DeepEqual(file.Sessions, e.file.Sessions) || !reflect.DeepEqual(file.Bounds, e.file.Bounds) {
-		e.log.Warn("the sections sessions and limits are read at the start only: restart to put their changes into force")
+	if !reflect.DeepEqual(file.Sessions, e.file.Sessions) || file.Bounds != e.file.Bounds || file.Purge != e.file.Purge ||
+		!slices.Equal(file.KeepHeaders, e.file.KeepHeaders) {
+		e.log.Warn("the sections sessions, limits, purge and keep_headers are read at the start only: restart to put their changes into force")
 	}
 	if !reflect.DeepEqual(file.Warm, e.file.Warm) {
 		select {

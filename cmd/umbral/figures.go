@@ -32,7 +32,7 @@ func (e *edge) stats(ctx context.Context) admin.Stats {
 	}
 	log := e.store.Log()
 	out.Purges = admin.Log{
-		Position: strconv.FormatUint(log.Position().Number, 10), Records: log.Stats().Live, Lag: admin.Millis(e.purgeLag.Load()),
+		Position: strconv.FormatUint(log.Position().Number, 10), Records: log.Stats().Live, Lag: admin.Millis(e.lag()),
 		Lost: log.Lost(time.Now()), Total: e.purges.Load(),
 	}
 	for _, u := range e.origin.Upstreams() {
@@ -41,6 +41,18 @@ func (e *edge) stats(ctx context.Context) admin.Stats {
 	r := e.reloader.Status()
 	out.Reload = admin.Reload{At: r.At.UTC(), OK: r.Err == nil, Faults: faultsOf(r.Err)}
 	return out
+}
+
+// pulse is how long the purge log may be silent, and is not behind.
+const pulse = time.Second
+
+// lag is how far this edge is behind the purge log.
+func (e *edge) lag() time.Duration {
+	lag := time.Duration(e.purgeLag.Load())
+	if silence := e.store.Log().Stats().Silence; silence > pulse {
+		lag = max(lag, silence)
+	}
+	return lag
 }
 
 // redisFigures asks Redis for the figures of doctor's check 5.
@@ -125,7 +137,7 @@ func (e *edge) register() {
 		return 0
 	}
 	gauge("breaker_open", "1 while Redis is taken to be out of reach.", func() float64 { return flag(e.store.Stats().State == store.Down) })
-	gauge("purge_lag_seconds", "How long the newest purge took to arrive here.", func() float64 { return time.Duration(e.purgeLag.Load()).Seconds() })
+	gauge("purge_lag_seconds", "How far this edge is behind the purge log: what the newest purge took to arrive, or how long nothing has been heard.", func() float64 { return e.lag().Seconds() })
 	gauge("purge_log_lost", "1 while the purge log has been out of reach for too long.", func() float64 { return flag(e.store.Log().Lost(time.Now())) })
 	counter("purges_total", "Purges applied.", func() float64 { return float64(e.purges.Load()) })
 	counter("reloads_total", "Reloads of the routes file that went well.", func() float64 { return float64(e.reloader.Status().Good) })

@@ -27,8 +27,6 @@ type Route struct {
 	Passes   uint64 `json:"passes"`
 	Errors   uint64 `json:"errors"`
 	Bytes    uint64 `json:"bytes"`
-	Entries  int    `json:"entries,omitempty"`
-	InFlight int    `json:"in_flight,omitempty"`
 	// P50 and P99 are of the newest requests, hits and misses together.
 	P50 Millis `json:"p50_ms"`
 	P99 Millis `json:"p99_ms"`
@@ -109,7 +107,7 @@ type Jars struct {
 // Log is the purge log as this edge follows it.
 type Log struct {
 	Position string `json:"position"`
-	// Records are those still alive in memory.
+	// Records is how many names the live ones select.
 	Records int    `json:"records"`
 	Lag     Millis `json:"lag_ms"`
 	// Lost: out of reach for longer than the limit; all is taken for stale.
@@ -150,7 +148,7 @@ type Edge struct {
 	Started time.Time `json:"started,omitzero"`
 	Seen    time.Time `json:"seen,omitzero"`
 	// Position is what it has applied of the purge log; Behind how many
-	// records that leaves; Lag how long its newest purge took to arrive.
+	// records that leaves; Lag, of this edge only, how far it is behind in time.
 	Position string `json:"position"`
 	Behind   uint64 `json:"behind"`
 	Lag      Millis `json:"lag_ms"`
