@@ -370,7 +370,7 @@ func TestStatsTopAndHealthcheck(t *testing.T) {
 	}
 	v.get("/off/x")
 	code, out, stderr := e.umbral("stats")
-	for _, want := range []string{"requests   5, 0 in flight, ", "hit ratio  75.0%: 3 hits, 0 stale, 1 misses, 1 passed by, 0 errors\n", "memory     1 entries, ", "redis      7", "app        http://127.0.0.1:"} {
+	for _, want := range []string{"requests   5, 0 in flight, ", "hit ratio  75.0%: 3 hits (0 stale), 1 misses, 1 passed by, 0 errors\n", "memory     1 entries, ", "redis      7", "app        http://127.0.0.1:"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("stats lacks %q: %d\n%s%s", want, code, out, stderr)
 		}
