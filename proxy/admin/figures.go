@@ -22,11 +22,11 @@ type Route struct {
 	Requests uint64 `json:"requests"`
 	// Hits were answered from the store, stale ones included; Misses went
 	// to the app although they might have been stored; Passes are the rest.
-	Hits     uint64 `json:"hits"`
-	Misses   uint64 `json:"misses"`
-	Passes   uint64 `json:"passes"`
-	Errors   uint64 `json:"errors"`
-	Bytes    uint64 `json:"bytes"`
+	Hits   uint64 `json:"hits"`
+	Misses uint64 `json:"misses"`
+	Passes uint64 `json:"passes"`
+	Errors uint64 `json:"errors"`
+	Bytes  uint64 `json:"bytes"`
 	// P50 and P99 are of the newest requests, hits and misses together.
 	P50 Millis `json:"p50_ms"`
 	P99 Millis `json:"p99_ms"`

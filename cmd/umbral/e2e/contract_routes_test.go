@@ -169,8 +169,8 @@ func TestEveryKeyOfARoute(t *testing.T) {
 	same("/plain/q?a=1&b=2", "/plain/q?b=2&a=1", true)
 	same("/plain/q?a=1&b=2", "/plain/q?utm_source=x&a=1&gclid=7&b=2&utm_medium=y", true)
 	same("/plain/q?a=1&b=2", "/plain/q?a=1&b=3", false)
-	same("/plain/q?a=1", "/plain/q?a=1&glid=7", false)   // "?" is one character
-	same("/plain/q?a=1;b=2", "/plain/q?a=1", false)     // raw, not url.Values
+	same("/plain/q?a=1", "/plain/q?a=1&glid=7", false) // "?" is one character
+	same("/plain/q?a=1;b=2", "/plain/q?a=1", false)    // raw, not url.Values
 	same("/plain/q?a=%zz", "/plain/q?a=", false)
 	same("/plain/q?a=1&a=2", "/plain/q?a=2&a=1", false)
 	same("/keep/?page=1", "/keep/?page=1&x=y&utm_source=z", true)
