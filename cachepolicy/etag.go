@@ -14,8 +14,9 @@ const maxETag = 1024
 //
 // A tag that lacks its quotes is taken as it is where that cannot be
 // misread, since it then compares equal to nothing but itself; it is weak.
-func entityTag(h http.Header) string {
-	lines := h["Etag"]
+func entityTag(h http.Header) string { return soleTag(h["Etag"]) }
+
+func soleTag(lines []string) string {
 	if len(lines) != 1 || len(lines[0]) > maxETag {
 		return ""
 	}

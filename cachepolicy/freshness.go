@@ -52,7 +52,10 @@ func parseAge(h http.Header) time.Duration {
 
 // dateField reads a field that is one HTTP-date. Several lines are none.
 func dateField(h http.Header, name string, seenFrom time.Time) (time.Time, bool) {
-	lines := h[name]
+	return soleDate(h[name], seenFrom)
+}
+
+func soleDate(lines []string, seenFrom time.Time) (time.Time, bool) {
 	if len(lines) != 1 {
 		return time.Time{}, false
 	}

@@ -152,7 +152,7 @@ func FuzzEntityTags(f *testing.F) {
 		f.Add(seed, `"a"`)
 	}
 	f.Fuzz(func(t *testing.T, list, tag string) {
-		s := &Stored{Status: 200, Header: http.Header{"Etag": {tag}}}
+		s := &Stored{Status: 200, Fields: Pack(http.Header{"Etag": {tag}})}
 		r := &Request{Method: "GET", Header: http.Header{"If-None-Match": {list}, "If-Match": {list}, "If-Range": {list}, "If-Modified-Since": {list}}}
 		Precondition(r, s)
 		SelectRanges(r, s, 10)
@@ -247,7 +247,7 @@ func FuzzResponse(f *testing.F) {
 			if s.Lifetime.Fresh < 0 || s.InitialAge < 0 || s.Keep(t0) < 0 || s.Keep(t0) > MaxLife {
 				t.Fatalf("%+v", s.Lifetime)
 			}
-			for name := range s.Header {
+			for name := range s.Fields.Header() {
 				if hopByHop(name) || name == "Set-Cookie" || edgeField(strings.ToLower(name)) {
 					t.Fatalf("stored %s", name)
 				}

@@ -67,25 +67,26 @@ func Combine(s, more *Stored) (*Stored, bool) {
 	if s.Part == nil || more.Part == nil || s.Status != http.StatusPartialContent || more.Status != http.StatusPartialContent ||
 		!strongEqual(s.ETag, more.ETag) || s.Part.Total != more.Part.Total || s.Scope != more.Scope ||
 		!slices.Equal(s.VaryFields, more.VaryFields) || !slices.Equal(s.VaryValues, more.VaryValues) ||
-		s.Header.Get("Content-Encoding") != more.Header.Get("Content-Encoding") {
+		s.Fields.Get("Content-Encoding") != more.Fields.Get("Content-Encoding") {
 		return nil, false
 	}
 	if more.Part.First > s.Part.Last+1 || s.Part.First > more.Part.Last+1 {
 		return nil, false
 	}
 	out := *more
-	out.Header = maps.Clone(s.Header)
-	maps.Copy(out.Header, more.Header)
+	h := s.Fields.Header()
+	maps.Copy(h, more.Fields.Header())
 	out.Tags = distinct(slices.Concat(s.Tags, more.Tags))
 	part := Part{min(s.Part.First, more.Part.First), max(s.Part.Last, more.Part.Last), s.Part.Total}
-	delete(out.Header, "Content-Range")
-	delete(out.Header, "Content-Length")
+	delete(h, "Content-Range")
+	delete(h, "Content-Length")
 	if part.Len() == part.Total {
-		out.Status, out.Part = http.StatusOK, nil
+		out.Status, out.Part, out.Fields = http.StatusOK, nil, Pack(h)
 		return &out, true
 	}
 	out.Part = &part
-	out.Header["Content-Range"] = []string{"bytes " + strconv.FormatInt(part.First, 10) + "-" +
+	h["Content-Range"] = []string{"bytes " + strconv.FormatInt(part.First, 10) + "-" +
 		strconv.FormatInt(part.Last, 10) + "/" + strconv.FormatInt(part.Total, 10)}
+	out.Fields = Pack(h)
 	return &out, true
 }

@@ -93,10 +93,10 @@ type Response struct {
 // once made: [Policy.Freshen] returns another.
 type Stored struct {
 	Status int
-	// Header holds the app's end-to-end fields, without Set-Cookie, control
+	// Fields are the app's end-to-end fields, without Set-Cookie, control
 	// fields, tags and what Connection named; this is what a 304 updates
 	// (RFC 9111 §3.2).
-	Header http.Header
+	Fields Fields
 	// RequestTime and ResponseTime are when the fetch began and when its
 	// header section arrived.
 	RequestTime, ResponseTime time.Time
@@ -117,7 +117,7 @@ type Stored struct {
 	// NoVarySearch is the response's valid No-Vary-Search, normalised, or "".
 	NoVarySearch string
 	// ETag is the app's entity-tag with its quotes and W/ if weak, "" if it
-	// sent none; Header's Etag is what a visitor sees, and may be one that
+	// sent none; Fields' Etag is what a visitor sees, and may be one that
 	// the edge made. LastModified is zero if absent or malformed.
 	ETag         string
 	LastModified time.Time

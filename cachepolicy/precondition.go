@@ -6,7 +6,7 @@ import (
 )
 
 // Tag is the entity-tag that visitors see: the app's, or the edge's own.
-func (s *Stored) Tag() string { return entityTag(s.Header) }
+func (s *Stored) Tag() string { return soleTag(s.Fields.Values("Etag")) }
 
 // Precondition evaluates the visitor's conditions against s in the order of
 // RFC 9110 §13.2.2, for GET and HEAD: 412 where If-Match, or without it
@@ -50,15 +50,17 @@ func (s *Stored) modified() time.Time {
 	if !s.LastModified.IsZero() {
 		return s.LastModified
 	}
-	if date, ok := dateField(s.Header, "Date", s.ResponseTime); ok {
+	if date, ok := s.date(); ok {
 		return date
 	}
 	return s.ResponseTime
 }
 
+func (s *Stored) date() (time.Time, bool) { return soleDate(s.Fields.Values("Date"), s.ResponseTime) }
+
 // strongDate reports whether Last-Modified is a strong validator: Date is at
 // least a second later (RFC 9110 §8.8.2.2).
 func (s *Stored) strongDate() bool {
-	date, ok := dateField(s.Header, "Date", s.ResponseTime)
+	date, ok := s.date()
 	return ok && !s.LastModified.IsZero() && date.Sub(s.LastModified) >= time.Second
 }

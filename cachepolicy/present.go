@@ -1,7 +1,6 @@
 package cachepolicy
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 )
@@ -12,14 +11,14 @@ import (
 // is to be told (CACHING §1). The result is the caller's own map with lines
 // shared with s.
 func (p *Policy) Present(s *Stored) http.Header {
-	h := maps.Clone(s.Header)
+	h := s.Fields.Header()
 	delete(h, "Content-Length")
 	for name := range h {
 		if hiddenFrom(name) {
 			delete(h, name)
 		}
 	}
-	d, _ := govern(s.Header)
+	d, _ := govern(s.Fields.Header())
 	p.tellBrowser(h, &d, s.Lifetime.Operator)
 	return h
 }

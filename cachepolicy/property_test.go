@@ -197,7 +197,7 @@ func TestFreshenIsStorable(t *testing.T) {
 			continue
 		}
 		whole := answer(t, 200, "")
-		for name, lines := range s.Header {
+		for name, lines := range s.Fields.Header() {
 			whole.Header[name] = lines
 		}
 		delete(whole.Header, "Date")

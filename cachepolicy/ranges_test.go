@@ -130,8 +130,8 @@ func TestCombine(t *testing.T) {
 	}
 	a, b := part("ETag: \"a\"\nX-A: 1\nX-Both: 1", "0-4/20"), part("ETag: \"a\"\nX-Both: 2", "5-9/20")
 	out, _ := Combine(a, b)
-	if out.Header.Get("X-A") != "1" || out.Header.Get("X-Both") != "2" || out.Header.Get("Content-Range") != "bytes 0-9/20" {
-		t.Errorf("9111 §3.4: the new header wins: %v", out.Header)
+	if out.Fields.Get("X-A") != "1" || out.Fields.Get("X-Both") != "2" || out.Fields.Get("Content-Range") != "bytes 0-9/20" {
+		t.Errorf("9111 §3.4: the new header wins: %v", out.Fields)
 	}
 	if byteRange, ifRange, ok := a.Missing(); !ok || byteRange != "bytes=5-" || ifRange != `"a"` {
 		t.Errorf("missing: %q %q %v", byteRange, ifRange, ok)

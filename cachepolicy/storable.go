@@ -149,9 +149,9 @@ func (p *Policy) judge(r *Request, resp *Response) (*Stored, Reason) {
 	if !ok {
 		return nil, TooLarge
 	}
+	kept := storedHeader(h, d.hidden)
 	s := &Stored{
 		Status:      resp.Status,
-		Header:      storedHeader(h, d.hidden),
 		RequestTime: resp.RequestTime, ResponseTime: resp.ResponseTime,
 		Scope:      p.Rule.Scope,
 		VaryFields: fields,
@@ -169,8 +169,9 @@ func (p *Policy) judge(r *Request, resp *Response) (*Stored, Reason) {
 	a := arrive(h, resp.RequestTime, resp.ResponseTime)
 	s.InitialAge = a.initialAge
 	if !a.dated {
-		s.Header["Date"] = []string{resp.ResponseTime.UTC().Format(http.TimeFormat)}
+		kept["Date"] = []string{resp.ResponseTime.UTC().Format(http.TimeFormat)}
 	}
+	s.Fields = Pack(kept)
 	s.LastModified, _ = dateField(h, "Last-Modified", resp.ResponseTime)
 	var e expiry
 	if named {
@@ -307,7 +308,7 @@ func (s *Stored) useless() Reason {
 
 // NoTransform reports whether s must be sent in the coding that it came in
 // (RFC 9111 §5.2.2.6).
-func (s *Stored) NoTransform() bool { return noTransform(s.Header) }
+func (s *Stored) NoTransform() bool { return noTransform(s.Fields.Header()) }
 
 func noTransform(h http.Header) bool {
 	if d := cacheControl(h["Cache-Control"]); d.noTransform {

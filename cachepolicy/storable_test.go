@@ -253,13 +253,13 @@ func TestStoredHeader(t *testing.T) {
 		"Cache-Control": {`max-age=60, private="x-secret", no-cache="x-other"`}, "Umbral-Cache-Control": {"max-age=90"},
 		"Content-Type": {"text/html"}, "X-Unknown": {"1", "2"}, "Date": {at(0)}, "X-Secret": {"1"}, "X-Other": {"1"},
 	}
-	if !reflect.DeepEqual(s.Header, want) {
-		t.Errorf("stored %v\nwant   %v", s.Header, want)
+	if !reflect.DeepEqual(s.Fields.Header(), want) {
+		t.Errorf("stored %v\nwant   %v", s.Fields, want)
 	}
 	delete(resp.Header, "Umbral-Cache-Control")
 	s = store(t, p, get(t, ""), resp)
-	if s.Header["X-Secret"] != nil || s.Header["X-Other"] != nil {
-		t.Errorf("9111 §5.2.2.4, §5.2.2.7: fields named by no-cache and private are stored: %v", s.Header)
+	if s.Fields.Get("X-Secret") != "" || s.Fields.Get("X-Other") != "" {
+		t.Errorf("9111 §5.2.2.4, §5.2.2.7: fields named by no-cache and private are stored: %v", s.Fields)
 	}
 	if s.Lifetime.NoCache {
 		t.Error("9111 §5.2.2.4: a qualified no-cache allows reuse without the field")

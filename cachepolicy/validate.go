@@ -1,7 +1,6 @@
 package cachepolicy
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -90,7 +89,7 @@ func selects(s *Stored, nm *Response) bool {
 
 // update merges the fields of a response that carries no content into s.
 func (p *Policy) update(r *Request, s *Stored, by *Response) *Stored {
-	merged := maps.Clone(s.Header)
+	merged := s.Fields.Header()
 	named := connectionNames(by.Header)
 	for name, lines := range by.Header {
 		switch {
@@ -112,7 +111,7 @@ func (p *Policy) update(r *Request, s *Stored, by *Response) *Stored {
 		*out = *s
 		out.Unkept = reason
 		d, _ := govern(merged)
-		out.Header = storedHeader(merged, d.hidden)
+		out.Fields = Pack(storedHeader(merged, d.hidden))
 		out.RequestTime, out.ResponseTime = by.RequestTime, by.ResponseTime
 		out.InitialAge = arrive(merged, by.RequestTime, by.ResponseTime).initialAge
 		return out
@@ -152,18 +151,18 @@ func (p *Policy) FreshenByHead(s *Stored, head *Response) (*Stored, bool) {
 			return nil, false
 		}
 	}
-	if length, stored := h.Get("Content-Length"), s.Header.Get("Content-Length"); length != "" && stored != "" && length != stored {
+	if length, stored := h.Get("Content-Length"), s.Fields.Get("Content-Length"); length != "" && stored != "" && length != stored {
 		return nil, false
 	}
-	if len(h["Vary"]) > 0 && !slices.Equal(h["Vary"], s.Header["Vary"]) || len(h["Set-Cookie"]) > 0 {
+	if len(h["Vary"]) > 0 && !slices.Equal(h["Vary"], s.Fields.Values("Vary")) || len(h["Set-Cookie"]) > 0 {
 		return nil, false
 	}
-	before, _ := govern(s.Header)
+	before, _ := govern(s.Fields.Header())
 	out := p.update(&Request{Method: http.MethodGet, Path: "/"}, s, head)
 	if out.Unkept != None {
 		return nil, false
 	}
-	if after, _ := govern(out.Header); before.sharedConsent() && !after.sharedConsent() {
+	if after, _ := govern(out.Fields.Header()); before.sharedConsent() && !after.sharedConsent() {
 		return nil, false // it may have answered a request with Authorization
 	}
 	out.VaryFields, out.VaryValues, out.Tags = s.VaryFields, s.VaryValues, s.Tags

@@ -126,11 +126,11 @@ func TestFreshen(t *testing.T) {
 		"X-Old": "1", "X-New": "1", "X-Both": "3", "X-Hop": "", "Connection": "", "Content-Range": "", "Set-Cookie2": "", "Age": "",
 		"X-Edge-Session-User": "", "Date": at(90),
 	} {
-		if got := out.Header.Get(name); got != want {
+		if got := out.Fields.Get(name); got != want {
 			t.Errorf("9111 §3.2: %s: %q, want %q", name, got, want)
 		}
 	}
-	if len(out.Header["X-Both"]) != 1 {
+	if len(out.Fields.Values("X-Both")) != 1 {
 		t.Error("9111 §3.2: all lines of a field are replaced")
 	}
 	if out.Lifetime.Fresh != 600*time.Second || out.Lifetime.StaleIfError != time.Minute || out.InitialAge != 7*time.Second {
@@ -139,7 +139,7 @@ func TestFreshen(t *testing.T) {
 	if len(out.Tags) != 1 || out.Tags[0] != "x" || !p.Matches(r, out) || out.ETag != `"a"` {
 		t.Errorf("lost: tags %q, vary %q, tag %q", out.Tags, out.VaryFields, out.ETag)
 	}
-	if s.Header.Get("Content-Type") != "text/html" || s.Header.Get("X-New") != "" {
+	if s.Fields.Get("Content-Type") != "text/html" || s.Fields.Get("X-New") != "" {
 		t.Error("the stored response was changed")
 	}
 	if d := p.Reuse(r, Candidate{Stored: out}, t0.Add(100*time.Second)); d.Verdict != Serve || d.Age != 17*time.Second {
@@ -152,7 +152,7 @@ func TestFreshen(t *testing.T) {
 		} {
 			nm := withTag(answer(t, 304, fields))
 			out, ok := p.Freshen(r, s, nm)
-			if !ok || out.Unkept != want || out.Keep(t0) != 0 || out.Header.Get("Set-Cookie") != "" {
+			if !ok || out.Unkept != want || out.Keep(t0) != 0 || out.Fields.Get("Set-Cookie") != "" {
 				t.Errorf("%q: %v, unkept because of %v, want %v", fields, ok, out.Unkept, want)
 			}
 			if d := p.Reuse(r, Candidate{Stored: out}, t0); d.Verdict != Forward {
@@ -168,7 +168,7 @@ func TestFreshen(t *testing.T) {
 	})
 	t.Run("the edge's own entity-tag", func(t *testing.T) {
 		s := store(t, p, r, answer(t, 200, "Cache-Control: max-age=60\nLast-Modified: "+at(-5)))
-		s.Header["Etag"] = []string{`"made"`}
+		s.Fields = s.Fields.With("Etag", `"made"`)
 		out, ok := p.Freshen(r, s, answer(t, 304, ""))
 		if !ok || out.ETag != "" || out.Tag() != `"made"` {
 			t.Errorf("%v: app's %q, visitors' %q", ok, out.ETag, out.Tag())
@@ -212,7 +212,7 @@ func TestFreshenByHead(t *testing.T) {
 			if ok && (out.Lifetime.Fresh == 600*time.Second) != row.fresh {
 				t.Errorf("lifetime %v", out.Lifetime.Fresh)
 			}
-			if ok && out.Header.Get("X-Old") != "1" {
+			if ok && out.Fields.Get("X-Old") != "1" {
 				t.Error("a stored field is lost")
 			}
 		})

@@ -543,7 +543,7 @@ func (f *fetch) passOn(resp *http.Response, r *cachepolicy.Response) {
 			return
 		}
 		f.give(answer{entry: &store.Entry{Body: body, Response: &cachepolicy.Stored{
-			Status: r.Status, Header: resp.Header, ResponseTime: r.ResponseTime, Scope: f.route.Rule.Scope,
+			Status: r.Status, Fields: cachepolicy.Pack(resp.Header), ResponseTime: r.ResponseTime, Scope: f.route.Rule.Scope,
 		}}})
 		return
 	}
@@ -568,11 +568,11 @@ func (f *fetch) entry(s *cachepolicy.Stored) *store.Entry {
 // madeTag gives a whole 200 for which the app sent no validator one of its
 // own: the content's digest (RFC 9110 §8.8.3).
 func madeTag(s *cachepolicy.Stored, body []byte) {
-	if s.Status != http.StatusOK || s.Part != nil || !s.LastModified.IsZero() || len(s.Header["Etag"]) > 0 {
+	if s.Status != http.StatusOK || s.Part != nil || !s.LastModified.IsZero() || s.Fields.Get("Etag") != "" {
 		return
 	}
 	sum := sha256.Sum256(body)
-	s.Header["Etag"] = []string{`"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`}
+	s.Fields = s.Fields.With("Etag", `"`+base64.RawURLEncoding.EncodeToString(sum[:15])+`"`)
 }
 
 // put keeps e; that the store is out of reach is no concern of the visitor's.

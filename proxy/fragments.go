@@ -15,7 +15,7 @@ import (
 // templateOf is the page's template where the route switches ESI on and the
 // page has a tag, else nil. It is made once for each stored copy.
 func templateOf(route *Route, r *cachepolicy.Stored, body []byte) *esi.Template {
-	if !route.Rule.ESI || r.Part != nil || !isHTML(r.Header) || r.Header.Get("Content-Encoding") != "" {
+	if !route.Rule.ESI || r.Part != nil || !isHTML(r.Fields) || r.Fields.Get("Content-Encoding") != "" {
 		return nil
 	}
 	t := esi.Parse(body)
@@ -25,7 +25,7 @@ func templateOf(route *Route, r *cachepolicy.Stored, body []byte) *esi.Template 
 	return t
 }
 
-func isHTML(h http.Header) bool {
+func isHTML(h interface{ Get(string) string }) bool {
 	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(kind), "text/html")
 }

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -54,7 +53,7 @@ func newServed(route *Route, e *store.Entry) *served {
 	r := e.Response
 	s := &served{header: route.Present(r)}
 	s.plain = form{view: *r, body: e.Body}
-	s.plain.etag = r.Header["Etag"]
+	s.plain.etag = r.Fields.Values("Etag")
 	if bodyAllowed(r.Status) {
 		s.plain.length = []string{strconv.Itoa(len(e.Body))}
 	}
@@ -101,8 +100,7 @@ func (p *Proxy) encode(s *served, c Coding) *form {
 	f := &form{view: s.plain.view, body: body, length: []string{strconv.Itoa(len(body))}, coding: []string{c.String()}}
 	if tag := s.plain.view.Tag(); tag != "" {
 		f.etag = []string{codedETag(tag, c)}
-		f.view.Header = maps.Clone(f.view.Header)
-		f.view.Header["Etag"] = f.etag
+		f.view.Fields = f.view.Fields.With("Etag", f.etag[0])
 	}
 	p.encoded.Add(int64(len(body)))
 	runtime.AddCleanup(f, func(n int64) { p.encoded.Add(-n) }, int64(len(body)))

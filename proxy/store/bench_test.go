@@ -15,7 +15,7 @@ import (
 // benchPage is a page as an app's list view is: 16 KiB of HTML.
 func benchPage(s *edge, name string) *store.Entry {
 	e := storetest.Page(s.Log(), name)
-	e.Response.Header.Set("Content-Type", "text/html; charset=utf-8")
+	e.Response.Fields = e.Response.Fields.With("Content-Type", "text/html; charset=utf-8")
 	var b bytes.Buffer
 	for i := 0; b.Len() < 16<<10; i++ {
 		fmt.Fprintf(&b, "<li><a href=\"/certificado/%d\">Certificado %d</a></li>\n", i*i*7919, i)

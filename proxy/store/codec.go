@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"mime"
-	"net/http"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -197,8 +196,8 @@ func (c *codec) body(coding byte, raw uint64, b []byte) ([]byte, error) {
 // type that is not compressed already, made at least a tenth smaller.
 func (c *codec) compress(e *Entry) ([]byte, bool) {
 	if e.Response == nil || len(e.Body) < minCompress || len(e.Body) > maxRaw ||
-		e.Response.Header.Get("Content-Encoding") != "" ||
-		!compressible(e.Response.Header.Get("Content-Type")) {
+		e.Response.Fields.Get("Content-Encoding") != "" ||
+		!compressible(e.Response.Fields.Get("Content-Type")) {
 		return nil, false
 	}
 	small := c.enc.EncodeAll(e.Body, make([]byte, 0, len(e.Body)/2))
@@ -261,20 +260,11 @@ func readHead(r *reader) *Entry {
 }
 
 func appendStored(b []byte, s *cachepolicy.Stored) ([]byte, error) {
-	lines := 0
-	for _, values := range s.Header {
-		lines += 1 + len(values)
-	}
-	if max(lines, len(s.VaryFields), len(s.VaryValues), len(s.Tags)) > maxFields {
+	if max(len(s.VaryFields), len(s.VaryValues), len(s.Tags)) > maxFields {
 		return nil, errTooMuch
 	}
 	b = binary.AppendVarint(b, int64(s.Status))
-	b = binary.AppendUvarint(b, uint64(len(s.Header)))
-	b = binary.AppendUvarint(b, uint64(lines-len(s.Header)))
-	for name, values := range s.Header {
-		b = appendString(b, name)
-		b = appendStrings(b, values)
-	}
+	b = appendString(b, s.Fields.String())
 	b = appendTime(b, s.RequestTime)
 	b = appendTime(b, s.ResponseTime)
 	b = binary.AppendVarint(b, int64(s.InitialAge))
@@ -297,7 +287,10 @@ func appendStored(b []byte, s *cachepolicy.Stored) ([]byte, error) {
 
 func readStored(r *reader) *cachepolicy.Stored {
 	s := &cachepolicy.Stored{Status: int(r.int())}
-	s.Header = readHeader(r)
+	var ok bool
+	if s.Fields, ok = cachepolicy.ParseFields(r.string()); !ok {
+		r.fail()
+	}
 	s.RequestTime, s.ResponseTime = r.time(), r.time()
 	s.InitialAge = r.duration()
 	s.Lifetime = readLifetime(r)
@@ -317,26 +310,6 @@ func readStored(r *reader) *cachepolicy.Stored {
 		s.Part = &cachepolicy.Part{First: r.int(), Last: r.int(), Total: r.int()}
 	}
 	return s
-}
-
-// readHeader lays the values of all fields in one array.
-func readHeader(r *reader) http.Header {
-	names, lines := r.count(maxFields), r.count(maxFields)
-	header := make(http.Header, names)
-	all := make([]string, 0, lines)
-	for range names {
-		name := r.string()
-		n := r.count(lines - len(all))
-		from := len(all)
-		for range n {
-			all = append(all, r.string())
-		}
-		header[name] = all[from:len(all):len(all)]
-	}
-	if len(header) != names || len(all) != lines {
-		r.fail()
-	}
-	return header
 }
 
 // The flags of a lifetime, in one byte.

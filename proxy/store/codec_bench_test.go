@@ -21,10 +21,10 @@ func BenchmarkCodec(b *testing.B) {
 	} {
 		e := &Entry{Key: cachepolicy.Key{1}, URL: "example.org/certificados/", User: tt.user, Body: text.Bytes(),
 			Position: Position{1 << 60, 1 << 40}, Keep: time.Hour, StoredAt: time.Now(),
-			Response: &cachepolicy.Stored{Status: 200, Header: http.Header{
+			Response: &cachepolicy.Stored{Status: 200, Fields: cachepolicy.Pack(http.Header{
 				"Content-Type": {tt.kind}, "Date": {"Mon, 02 Jan 2006 15:04:05 GMT"}, "Server": {"gunicorn"},
 				"Vary": {"Accept-Language"}, "Content-Language": {"es"}, "X-Frame-Options": {"DENY"},
-			}, Tags: []string{"certificados"}, ETag: `"0123456789abcdef"`}}
+			}), Tags: []string{"certificados"}, ETag: `"0123456789abcdef"`}}
 		value, err := c.encode(e, ring)
 		if err != nil {
 			b.Fatal(err)

@@ -74,7 +74,7 @@ func TestEmbedded(t *testing.T) {
 			for i := range 20 {
 				e := storetest.Page(s.Log(), fmt.Sprint(round, " ", i))
 				e.Body = bytes.Repeat([]byte{1}, 10<<10)
-				e.Response.Header.Set("Content-Type", "image/png")
+				e.Response.Fields = e.Response.Fields.With("Content-Type", "image/png")
 				put(t, s, e)
 			}
 			storetest.Eventually(t, "room for more", func() bool {

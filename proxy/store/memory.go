@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"math/bits"
 	"sync/atomic"
 	"time"
 
@@ -16,13 +15,10 @@ import (
 // node and its row in the roll. It is measured, and counted against the bound.
 const Overhead = 364
 
-// What a response costs beside its strings: its struct, and its header's map,
-// whose first eight fields come together.
+// What a response costs beside its strings: its struct; and each string in a
+// list.
 const (
 	storedOverhead = 288
-	smallMap       = 400
-	largeMap       = 100
-	mapSlot        = 41
 	perString      = 20 // string header and rounding
 )
 
@@ -100,21 +96,8 @@ func weight(e *Entry) int {
 	if s == nil {
 		return n
 	}
-	n += storedOverhead + mapWeight(len(s.Header))
-	for name, values := range s.Header {
-		n += len(name) + stringsWeight(values)
-	}
-	return n + stringsWeight(s.Tags) + stringsWeight(s.VaryFields) + stringsWeight(s.VaryValues) +
+	return n + storedOverhead + len(s.Fields.String()) + stringsWeight(s.Tags) + stringsWeight(s.VaryFields) + stringsWeight(s.VaryValues) +
 		len(s.NoVarySearch) + len(s.ETag)
-}
-
-// mapWeight is what a map of n fields costs: a power of two of slots, at most
-// seven eighths of them in use.
-func mapWeight(n int) int {
-	if n <= 8 {
-		return smallMap
-	}
-	return largeMap + mapSlot<<bits.Len(uint(n*8/7))
 }
 
 func stringsWeight(list []string) int {

@@ -133,17 +133,13 @@ func TestMemoryWeighsWhatItCosts(t *testing.T) {
 		own := uint64(0)
 		for i := range n {
 			e := storetest.Page(anyone{}, fmt.Sprint(i))
-			for f := len(e.Response.Header); f < fields; f++ {
-				e.Response.Header[fmt.Sprint("Header-", f)] = []string{"value value value"}
+			h := e.Response.Fields.Header()
+			for f := len(h); f < fields; f++ {
+				h[fmt.Sprint("Header-", f)] = []string{"value value value"}
 			}
+			e.Response.Fields = cachepolicy.Pack(h)
 			e.Body = make([]byte, 512)
-			own += uint64(len(e.Body) + len(e.URL))
-			for name, values := range e.Response.Header {
-				own += uint64(len(name))
-				for _, v := range values {
-					own += uint64(len(v))
-				}
-			}
+			own += uint64(len(e.Body) + len(e.URL) + len(e.Response.Fields.String()))
 			_ = m.Put(bg, e)
 		}
 		runtime.GC()

@@ -33,7 +33,7 @@ func Page(log store.PurgeLog, name string) *store.Entry {
 		Key: Key(name), URL: "example.org/" + name, Body: []byte("body of " + name),
 		Position: log.Position(), Keep: time.Minute,
 		Response: &cachepolicy.Stored{
-			Status: 200, Header: http.Header{"Content-Type": {"text/plain"}, "X-Two": {"a", "b"}},
+			Status: 200, Fields: cachepolicy.Pack(http.Header{"Content-Type": {"text/plain"}, "X-Two": {"a", "b"}}),
 			RequestTime: now, ResponseTime: now, Lifetime: cachepolicy.Lifetime{Fresh: time.Minute},
 			LastModified: time.Unix(0, 0).UTC(), Tags: []string{name, "all-of-them"}, ETag: `"x"`,
 		},
@@ -105,7 +105,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		s := open(t)
 		for _, kind := range []string{"text/html", "image/png"} {
 			e := Page(s.Log, "large")
-			e.Response.Header.Set("Content-Type", kind)
+			e.Response.Fields = e.Response.Fields.With("Content-Type", kind)
 			e.Body = bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
 			put(t, s, e)
 			if got := find(t, s, "large"); got == nil || !bytes.Equal(got.Body, e.Body) {
