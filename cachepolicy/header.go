@@ -101,7 +101,7 @@ func keptField(name string) bool {
 // visitor who caused the fetch.
 func (s *Stored) Withheld(resp *Response) bool {
 	for name, lines := range resp.Header {
-		if _, kept := s.Header[name]; !kept && len(lines) > 0 && keptField(name) && !slices.Contains(connectionNames(resp.Header), name) {
+		if s.Fields.Values(name) == nil && len(lines) > 0 && keptField(name) && !slices.Contains(connectionNames(resp.Header), name) {
 			return true
 		}
 	}

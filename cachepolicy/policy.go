@@ -97,9 +97,8 @@ type Stored struct {
 	// fields, tags and what Connection named; this is what a 304 updates
 	// (RFC 9111 §3.2).
 	Fields Fields
-	// RequestTime and ResponseTime are when the fetch began and when its
-	// header section arrived.
-	RequestTime, ResponseTime time.Time
+	// ResponseTime is when the header section arrived.
+	ResponseTime time.Time
 	// InitialAge is corrected_initial_age (RFC 9111 §4.2.3).
 	InitialAge time.Duration
 	// Lifetime says how long it is fresh and what may be done with it after.

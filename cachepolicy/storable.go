@@ -151,12 +151,12 @@ func (p *Policy) judge(r *Request, resp *Response) (*Stored, Reason) {
 	}
 	kept := storedHeader(h, d.hidden)
 	s := &Stored{
-		Status:      resp.Status,
-		RequestTime: resp.RequestTime, ResponseTime: resp.ResponseTime,
-		Scope:      p.Rule.Scope,
-		VaryFields: fields,
-		Tags:       distinct(slices.Concat(p.FillTags(r.Path), tags)),
-		ETag:       entityTag(h),
+		Status:       resp.Status,
+		ResponseTime: resp.ResponseTime,
+		Scope:        p.Rule.Scope,
+		VaryFields:   fields,
+		Tags:         distinct(slices.Concat(p.FillTags(r.Path), tags)),
+		ETag:         entityTag(h),
 	}
 	if len(silent) > 0 {
 		s.Header["Vary"] = append(slices.Clone(s.Header["Vary"]), silent...)

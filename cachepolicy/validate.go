@@ -112,7 +112,7 @@ func (p *Policy) update(r *Request, s *Stored, by *Response) *Stored {
 		out.Unkept = reason
 		d, _ := govern(merged)
 		out.Fields = Pack(storedHeader(merged, d.hidden))
-		out.RequestTime, out.ResponseTime = by.RequestTime, by.ResponseTime
+		out.ResponseTime = by.ResponseTime
 		out.InitialAge = arrive(merged, by.RequestTime, by.ResponseTime).initialAge
 		return out
 	}

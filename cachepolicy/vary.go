@@ -177,8 +177,8 @@ func (p *Policy) varyValues(r *Request, fields []string) []string {
 // Newer reports which of two that match is to be used: the one with the later
 // Date (RFC 9111 §4.1).
 func (s *Stored) Newer(than *Stored) bool {
-	a, _ := dateField(s.Header, "Date", s.ResponseTime)
-	b, _ := dateField(than.Header, "Date", than.ResponseTime)
+	a, _ := s.date()
+	b, _ := than.date()
 	if a.Equal(b) {
 		return s.ResponseTime.After(than.ResponseTime)
 	}

@@ -148,7 +148,7 @@ func (e *edge) tierView(tier string, entry *store.Entry, x proxy.Explanation) ad
 		return v
 	}
 	s := entry.Response
-	stored := entry.StoredAt.UTC()
+	stored := entry.StoredAt()
 	v.Found, v.Status, v.StoredAt, v.Size, v.Hits = true, s.Status, &stored, int64(len(entry.Body)), entry.Hits.Load()
 	v.ETag, v.Tags, v.Vary = s.Tag(), s.Tags, s.VaryFields
 	age := s.Age(x.At)

@@ -233,7 +233,7 @@ func appendHead(b []byte, e *Entry) ([]byte, error) {
 	b = binary.AppendUvarint(b, e.Position.Epoch)
 	b = binary.AppendUvarint(b, e.Position.Number)
 	b = binary.AppendVarint(b, int64(e.Keep))
-	b = appendTime(b, e.StoredAt)
+	b = binary.AppendVarint(b, e.Stored)
 	switch {
 	case e.Response != nil && e.Index == nil:
 		return appendStored(append(b, 'r'), e.Response)
@@ -247,7 +247,7 @@ func readHead(r *reader) *Entry {
 	e := &Entry{URL: r.string(), Session: r.string(), User: r.string()}
 	e.Position = Position{Epoch: r.uint(), Number: r.uint()}
 	e.Keep = r.duration()
-	e.StoredAt = r.time()
+	e.Stored = r.int()
 	switch r.byte() {
 	case 'r':
 		e.Response = readStored(r)
@@ -265,7 +265,6 @@ func appendStored(b []byte, s *cachepolicy.Stored) ([]byte, error) {
 	}
 	b = binary.AppendVarint(b, int64(s.Status))
 	b = appendString(b, s.Fields.String())
-	b = appendTime(b, s.RequestTime)
 	b = appendTime(b, s.ResponseTime)
 	b = binary.AppendVarint(b, int64(s.InitialAge))
 	b = appendLifetime(b, &s.Lifetime)
@@ -291,7 +290,7 @@ func readStored(r *reader) *cachepolicy.Stored {
 	if s.Fields, ok = cachepolicy.ParseFields(r.string()); !ok {
 		r.fail()
 	}
-	s.RequestTime, s.ResponseTime = r.time(), r.time()
+	s.ResponseTime = r.time()
 	s.InitialAge = r.duration()
 	s.Lifetime = readLifetime(r)
 	s.Scope = cachepolicy.Scope(r.byte())

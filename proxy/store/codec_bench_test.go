@@ -20,7 +20,7 @@ func BenchmarkCodec(b *testing.B) {
 		{"text", "text/html", ""}, {"image", "image/png", ""}, {"personal", "text/html", "u"},
 	} {
 		e := &Entry{Key: cachepolicy.Key{1}, URL: "example.org/certificados/", User: tt.user, Body: text.Bytes(),
-			Position: Position{1 << 60, 1 << 40}, Keep: time.Hour, StoredAt: time.Now(),
+			Position: Position{1 << 60, 1 << 40}, Keep: time.Hour, Stored: time.Now().UnixNano(),
 			Response: &cachepolicy.Stored{Status: 200, Fields: cachepolicy.Pack(http.Header{
 				"Content-Type": {tt.kind}, "Date": {"Mon, 02 Jan 2006 15:04:05 GMT"}, "Server": {"gunicorn"},
 				"Vary": {"Accept-Language"}, "Content-Language": {"es"}, "X-Frame-Options": {"DENY"},

@@ -84,7 +84,7 @@ func fill(v reflect.Value, n *int) {
 func fullResponse() *Entry {
 	n := 0
 	e := &Entry{Key: cachepolicy.Key{1, 2, 3}, Body: []byte("body"), URL: "h/p?q", Session: "s", User: "u",
-		Position: Position{1 << 63, 1 << 52}, Keep: time.Hour, StoredAt: time.Unix(1, 2).UTC(),
+		Position: Position{1 << 63, 1 << 52}, Keep: time.Hour, Stored: 1e9 + 2,
 		Response: &cachepolicy.Stored{}}
 	fill(reflect.ValueOf(e.Response).Elem(), &n)
 	e.Response.Unkept = cachepolicy.None // what is not to be kept is never put
@@ -94,7 +94,7 @@ func fullResponse() *Entry {
 func fullIndex() *Entry {
 	n := 0
 	e := &Entry{Key: cachepolicy.Key{4}, URL: "h/p", Position: Position{1, 2}, Keep: time.Minute,
-		StoredAt: time.Unix(5, 0).UTC(), Index: &cachepolicy.Index{}}
+		Stored: 5e9, Index: &cachepolicy.Index{}}
 	fill(reflect.ValueOf(e.Index).Elem(), &n)
 	return e
 }
@@ -102,7 +102,7 @@ func fullIndex() *Entry {
 // bare copies what a record holds of e.
 func bare(e *Entry) Entry {
 	return Entry{Key: e.Key, Response: e.Response, Index: e.Index, Body: e.Body, URL: e.URL, Session: e.Session,
-		User: e.User, Position: e.Position, Keep: e.Keep, StoredAt: e.StoredAt}
+		User: e.User, Position: e.Position, Keep: e.Keep, Stored: e.Stored}
 }
 
 func roundTrip(t testing.TB, c *codec, ring *keyring, e *Entry) {
@@ -133,8 +133,8 @@ func TestCodec(t *testing.T) {
 		for i := 0; i < len(header); i += 2 {
 			h.Add(header[i], header[i+1])
 		}
-		return &Entry{Key: cachepolicy.Key{9}, Body: body, URL: "h/", StoredAt: time.Unix(0, 0).UTC(),
-			Response: &cachepolicy.Stored{Status: 200, Fields: cachepolicy.Pack(h), RequestTime: time.Time{}.UTC(),
+		return &Entry{Key: cachepolicy.Key{9}, Body: body, URL: "h/", Stored: 0,
+			Response: &cachepolicy.Stored{Status: 200, Fields: cachepolicy.Pack(h),
 				ResponseTime: time.Time{}.UTC(), LastModified: time.Time{}.UTC()}}
 	}
 	for name, e := range map[string]*Entry{
@@ -196,8 +196,8 @@ func TestCodecRoundTripsAnything(t *testing.T) {
 		for name, values := range header {
 			h[fmt.Sprintf("X-%x", name)] = values
 		}
-		e := &Entry{Key: key, URL: url, User: user, Body: body, Keep: time.Duration(keep), StoredAt: time.Unix(keep>>32, 0).UTC(),
-			Response: &cachepolicy.Stored{Fields: cachepolicy.Pack(h), Tags: tags, RequestTime: time.Time{}.UTC(),
+		e := &Entry{Key: key, URL: url, User: user, Body: body, Keep: time.Duration(keep), Stored: keep ^ 5,
+			Response: &cachepolicy.Stored{Fields: cachepolicy.Pack(h), Tags: tags,
 				ResponseTime: time.Time{}.UTC(), LastModified: time.Time{}.UTC()}}
 		if len(e.Body) == 0 {
 			e.Body = nil

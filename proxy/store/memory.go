@@ -18,7 +18,7 @@ const Overhead = 364
 // What a response costs beside its strings: its struct; and each string in a
 // list.
 const (
-	storedOverhead = 288
+	storedOverhead = 256
 	perString      = 20 // string header and rounding
 )
 
@@ -77,7 +77,7 @@ func (c tierClock) Tick(d time.Duration) <-chan time.Time { return time.Tick(d) 
 // left is how long e may still be kept. The clock that stored it may be
 // another edge's and ahead of ours: no entry is kept for longer than Keep.
 func (m *memory) left(e *Entry) time.Duration {
-	return min(e.Keep, e.StoredAt.Add(e.Keep).Sub(m.now()))
+	return min(e.Keep, e.StoredAt().Add(e.Keep).Sub(m.now()))
 }
 
 // weight is what e costs in bytes.
@@ -263,6 +263,6 @@ func (m *Memory) Close() { m.tier.close() }
 // stamp makes e ready to be kept, at most for as long as the purge log
 // remembers.
 func (e *Entry) stamp(now time.Time) {
-	e.StoredAt = now
+	e.Stored = now.UnixNano()
 	e.Keep = min(e.Keep, cachepolicy.MaxLife)
 }

@@ -77,7 +77,7 @@ const jitter = 0.05
 
 // save writes e, which must have been stamped.
 func (v *values) save(ctx context.Context, e *Entry, now time.Time) error {
-	left := min(e.Keep, e.StoredAt.Add(e.Keep).Sub(now))
+	left := min(e.Keep, e.StoredAt().Add(e.Keep).Sub(now))
 	left -= time.Duration(float64(left) * jitter * rand.Float64())
 	if left < time.Millisecond {
 		return nil
@@ -170,7 +170,7 @@ func (r *Redis) Put(ctx context.Context, e *Entry) error {
 		return nil
 	}
 	e.stamp(r.now())
-	return r.values.save(ctx, e, e.StoredAt)
+	return r.values.save(ctx, e, e.StoredAt())
 }
 
 // Delete implements [Store].
@@ -187,4 +187,4 @@ func (r *Redis) Close() {
 	r.values.codec.close()
 }
 
-func expired(e *Entry, now time.Time) bool { return !now.Before(e.StoredAt.Add(e.Keep)) }
+func expired(e *Entry, now time.Time) bool { return !now.Before(e.StoredAt().Add(e.Keep)) }

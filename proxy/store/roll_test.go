@@ -25,7 +25,7 @@ func TestRollHoldsWhatTheTierHolds(t *testing.T) {
 				m.forget(e)
 			}
 		default:
-			e := &Entry{Key: key, Response: &cachepolicy.Stored{}, StoredAt: time.Now(), Keep: time.Hour}
+			e := &Entry{Key: key, Response: &cachepolicy.Stored{}, Stored: time.Now().UnixNano(), Keep: time.Hour}
 			e.URL = fmt.Sprintf("host/%x", key[:2])
 			if random.IntN(4) == 0 {
 				e.User, e.Response.Scope = "u", cachepolicy.PerUser

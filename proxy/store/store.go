@@ -51,8 +51,6 @@ type Entry struct {
 	// Exactly one of Response and Index is set.
 	Response *cachepolicy.Stored
 	Index    *cachepolicy.Index
-	// FromRedis: this copy was read from Redis, not made here.
-	FromRedis bool
 	// Body is the response's content, in the coding of its Content-Encoding.
 	Body []byte
 	// URL is host + path + "?" + the query as the route's rule normalises it
@@ -66,19 +64,25 @@ type Entry struct {
 	Position Position
 	// Keep is how long it stays stored, stale windows included.
 	Keep time.Duration
-	// StoredAt is when it was Put, by the clock of the edge that did.
-	StoredAt time.Time
+	// Stored is when it was Put, by the clock of the edge that did, in
+	// nanoseconds since 1970.
+	Stored int64
 
+	// FromRedis: this copy was read from Redis, not made here.
+	FromRedis bool
 	// Hits counts the uses of this copy in memory.
 	Hits atomic.Uint32
 	// Served is what the proxy worked out for serving this copy: head bytes,
 	// encoded bodies. The store only keeps it with the entry.
 	Served atomic.Pointer[any]
 
-	checked atomic.Uint64 // the log's number up to which no record matches
 	soft    atomic.Bool
-	row     uint32 // its place in the roll, from 1 on; guarded by the roll
+	row     uint32        // its place in the roll, from 1 on; guarded by the roll
+	checked atomic.Uint64 // the log's number up to which no record matches
 }
+
+// StoredAt is Stored as a time.
+func (e *Entry) StoredAt() time.Time { return time.Unix(0, e.Stored).UTC() }
 
 // Life says what the purge log makes of an entry.
 type Life uint8

@@ -209,7 +209,7 @@ func (t *Tiered) lookupBelow(ctx context.Context, key cachepolicy.Key) (*Entry, 
 	}
 	t.queue.fill(key, mark, func() {
 		// A Put since we asked Redis is newer than what it answered.
-		if old := t.memory.lookup(key); old == nil || !old.StoredAt.After(e.StoredAt) {
+		if old := t.memory.lookup(key); old == nil || old.Stored <= e.Stored {
 			t.memory.put(e)
 		}
 	})

@@ -34,7 +34,7 @@ func Page(log store.PurgeLog, name string) *store.Entry {
 		Position: log.Position(), Keep: time.Minute,
 		Response: &cachepolicy.Stored{
 			Status: 200, Fields: cachepolicy.Pack(http.Header{"Content-Type": {"text/plain"}, "X-Two": {"a", "b"}}),
-			RequestTime: now, ResponseTime: now, Lifetime: cachepolicy.Lifetime{Fresh: time.Minute},
+			ResponseTime: now, Lifetime: cachepolicy.Lifetime{Fresh: time.Minute},
 			LastModified: time.Unix(0, 0).UTC(), Tags: []string{name, "all-of-them"}, ETag: `"x"`,
 		},
 	}
@@ -87,7 +87,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 			t.Fatal("not found")
 		}
 		if !reflect.DeepEqual(got.Response, e.Response) || !bytes.Equal(got.Body, e.Body) ||
-			got.URL != e.URL || got.Position != e.Position || got.Keep != e.Keep || got.StoredAt.IsZero() {
+			got.URL != e.URL || got.Position != e.Position || got.Keep != e.Keep || got.Stored == 0 {
 			t.Errorf("put %+v\ngot %+v", e.Response, got.Response)
 		}
 	})
@@ -141,7 +141,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		short.Keep = 60 * time.Millisecond
 		put(t, s, long)
 		put(t, s, short)
-		end := short.StoredAt.Add(short.Keep)
+		end := short.StoredAt().Add(short.Keep)
 		Eventually(t, "short to end", func() bool {
 			asked := time.Now()
 			e := find(t, s, "short")
