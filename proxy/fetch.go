@@ -298,7 +298,7 @@ func (f *fetch) lookAgain(ctx context.Context) {
 		f.p.store.Reload(ctx, before)
 	}
 	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary, f.p.far)
-	if found.entry == nil || before != nil && found.entry.StoredAt.Equal(before.StoredAt) || othersToken(f.visitor, found.entry) {
+	if found.entry == nil || before != nil && found.entry.Stored == before.Stored || othersToken(f.visitor, found.entry) {
 		return
 	}
 	now := f.p.now()

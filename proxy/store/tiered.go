@@ -227,7 +227,7 @@ func (t *Tiered) Reload(ctx context.Context, e *Entry) {
 		return // e itself: it has yet to be written
 	}
 	other, err := t.values.load(ctx, e.Key)
-	if err != nil || other == nil || other.StoredAt.Equal(e.StoredAt) || other.Position.Number < e.Position.Number ||
+	if err != nil || other == nil || other.Stored == e.Stored || other.Position.Number < e.Position.Number ||
 		expired(other, t.now()) || t.log.Judge(other) == Dead {
 		return
 	}
