@@ -159,7 +159,7 @@ func (p *Policy) judge(r *Request, resp *Response) (*Stored, Reason) {
 		ETag:         entityTag(h),
 	}
 	if len(silent) > 0 {
-		s.Header["Vary"] = append(slices.Clone(s.Header["Vary"]), silent...)
+		kept["Vary"] = append(slices.Clone(kept["Vary"]), silent...)
 	}
 	markLanguage(s.VaryFields, r, h)
 	s.VaryValues = p.varyValues(r, s.VaryFields)
