@@ -26,8 +26,9 @@ const languageField = "accept-language"
 // session and user routes (SESSIONS §8), the rule's own VaryHeaders, Host,
 // X-Forwarded-Host and -Proto. Accept-Encoding is left out where the edge
 // [Policy.AsksPlain], keeps one form and encodes it for each visitor, unless
-// the response is no-transform; elsewhere its value is the one of two with
-// which the edge asks, [UpstreamAcceptEncoding].
+// the response is no-transform or the app has encoded it unasked; elsewhere
+// its value is the one of two with which the edge asks,
+// [UpstreamAcceptEncoding].
 func (p *Policy) varyFields(h http.Header, noTransform bool) (fields []string, ok bool) {
 	for _, list := range h["Vary"] {
 		for list != "" {
@@ -41,7 +42,7 @@ func (p *Policy) varyFields(h http.Header, noTransform bool) (fields []string, o
 				return nil, false
 			}
 			switch {
-			case name == "accept-encoding" && !noTransform && p.AsksPlain():
+			case name == "accept-encoding" && !noTransform && p.AsksPlain() && len(h["Content-Encoding"]) == 0:
 			case name == "cookie" && p.Rule.Scope != Public:
 			case name == "host", name == "x-forwarded-host", name == "x-forwarded-proto", name == "via":
 			case name == "forwarded", name == "x-forwarded-for", name == "x-real-ip", name == "x-request-id":

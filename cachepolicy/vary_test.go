@@ -17,6 +17,7 @@ func TestVaryFields(t *testing.T) {
 		{"sorted, distinct, folded", "Vary: foo, BAR, Foo\nVary: baz", Public, []string{"bar", "baz", "foo"}},
 		{"empty members", "Vary: , foo ,,", Public, []string{"foo"}},
 		{"Accept-Encoding is the edge's", "Vary: Accept-Encoding, foo", Public, []string{"foo"}},
+		{"Accept-Encoding of what the app has encoded unasked", "Vary: Accept-Encoding\nContent-Encoding: gzip", Public, []string{"accept-encoding"}},
 		{"Accept-Encoding with no-transform", "Vary: Accept-Encoding\nCache-Control: no-transform", Public, []string{"accept-encoding"}},
 		{"Cookie on a public route", "Vary: Cookie", Public, []string{"cookie"}},
 		{"Cookie on a user's route", "Vary: Cookie, foo", PerUser, []string{"foo"}},

@@ -20,8 +20,12 @@ func (p *Proxy) invalidate(ctx context.Context, x *Exchange, r *cachepolicy.Resp
 	rules := p.Rules()
 	var selectors []store.Selector
 	for _, t := range targets {
-		if rules.Match("GET", t.Host, t.Path).Rule.Off {
+		route := rules.Match("GET", t.Host, t.Path)
+		if route.Rule.Off {
 			continue
+		}
+		if route.noVarySearch.Load() {
+			selectors = append(selectors, store.Selector{Tag: t.SearchTag()})
 		}
 		selectors = append(selectors, store.Selector{URL: rules.routes.TargetURL(t)})
 	}

@@ -18,6 +18,7 @@ type scripted struct {
 	net.Listener
 	mu    sync.Mutex
 	plays map[string]*play // by the first segment of the path
+	conns map[net.Conn]bool
 }
 
 // play is the part of the app in one case of a table.
@@ -40,7 +41,7 @@ func startScripted(t testing.TB) *scripted {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scripted{Listener: l, plays: map[string]*play{}}
+	s := &scripted{Listener: l, plays: map[string]*play{}, conns: map[net.Conn]bool{}}
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -64,7 +65,15 @@ func (s *scripted) play(name string) *play {
 }
 
 func (s *scripted) serve(conn net.Conn) {
-	defer conn.Close()
+	s.mu.Lock()
+	s.conns[conn] = true
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.conns, conn)
+		s.mu.Unlock()
+		conn.Close()
+	}()
 	in := bufio.NewReader(conn)
 	for {
 		r, err := http.ReadRequest(in)

@@ -99,6 +99,10 @@ var noVarySearchCases = []play1{
 	c("No-Vary-Search and invalidation", `GET ?a=1 <- 200 | Cache-Control: max-age=60 | No-Vary-Search: params
 		POST ?a=1 | * a <- 200
 		GET ?a=2 <- 200`),
+	c("No-Vary-Search and invalidation of another that it answers", `GET ?a=1 <- 200 | Cache-Control: max-age=60 | No-Vary-Search: params
+		GET ?a=2 => body=1
+		POST ?a=2 | * a <- 200
+		GET ?a=2 <- 200`),
 	c("No-Vary-Search and validation", `GET ?a=1 <- 200 | Cache-Control: max-age=0 | No-Vary-Search: params | ETag: "a"
 		GET ?a=2 <- 304 | Cache-Control: max-age=60 | ETag: "a" => valid | body=1
 		GET ?a=3 => body=1`),

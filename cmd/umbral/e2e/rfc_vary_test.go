@@ -92,6 +92,10 @@ var varyCases = []play1{
 		GET | Accept-Language: de, fr;q=0.3 <- 200`),
 	c("9110 12.5.3 Accept-Encoding is the edge's own", `GET | Accept-Encoding: gzip, br <- 200 | Cache-Control: max-age=60 | Vary: Accept-Encoding
 		GET | Accept-Encoding: br;q=1.0, gzip`),
+	c("9110 12.5.3 what the app has encoded is for those who ask alike", `GET | Accept-Encoding: gzip, br <- 200 | Cache-Control: max-age=60 | Vary: Accept-Encoding | Content-Encoding: gzip
+		GET | Accept-Encoding: br, gzip;q=1
+		GET | Accept-Encoding: br <- 200 | Cache-Control: max-age=60 | Vary: Accept-Encoding
+		GET | Accept-Encoding: gzip => body=1`),
 	c("9110 12.5.5 Vary reaches the visitor", `GET | Foo: 1 <- 200 | Cache-Control: max-age=60 | Vary: Foo, Accept-Encoding
 		GET | Foo: 1 => Vary: Foo, Accept-Encoding`),
 	c("9110 12.5.1 Accept", `GET | Accept: text/html, */*;q=0.8 <- 200 | Cache-Control: max-age=60 | Vary: Accept
