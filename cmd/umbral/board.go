@@ -82,19 +82,22 @@ func (e *edge) normalURL(raw string) (string, error) {
 }
 
 func (e *edge) explain(ctx context.Context, q admin.ExplainQuery) (admin.Explanation, error) {
-	u, err := url.Parse(q.URL)
+	plain, err := admin.PlainURL(q.URL)
 	if err != nil {
 		return admin.Explanation{}, err
 	}
-	if u.Host == "" || slices.Contains(appHosts(e.set), u.Host) {
-		u.Host = e.site()
+	host, target := plain[:strings.IndexByte(plain, '/')], plain[strings.IndexByte(plain, '/'):]
+	if host == "" || slices.Contains(appHosts(e.set), host) {
+		host = e.site()
 	}
 	r, err := http.NewRequestWithContext(ctx, q.Method, "/", nil)
 	if err != nil {
 		return admin.Explanation{}, err
 	}
-	r.URL, r.Host, r.RequestURI, r.RemoteAddr, r.Header = u, u.Host, u.RequestURI(), "127.0.0.1:0", q.Header
-	r.URL.Scheme, r.URL.Host = "", ""
+	if r.URL, err = url.ParseRequestURI(target); err != nil { // net/http's server would refuse it as well
+		return admin.Explanation{}, &admin.Problem{Status: http.StatusBadRequest, Field: "url", Detail: "url: an escape in it is malformed"}
+	}
+	r.Host, r.RequestURI, r.RemoteAddr, r.Header = host, target, "127.0.0.1:0", q.Header
 	var who cachepolicy.Identity
 	if q.User != "" {
 		digests, err := e.sessions.UserDigests(ctx, q.User)

@@ -169,7 +169,7 @@ const statsJSON = `{"edge":"e1","version":"1.0","at":"2026-01-01T00:01:00Z","sta
 func TestStatsAndTop(t *testing.T) {
 	answers := map[string]string{
 		"GET /v1/stats":  statsJSON,
-		"GET /v1/routes": `{"routes":[{"pattern":"","requests":1},{"pattern":"/a","requests":9,"hits":3,"misses":1}]}`,
+		"GET /v1/routes": `{"routes":[{"pattern":"-","requests":1},{"pattern":"/a","requests":9,"hits":3,"misses":1}]}`,
 	}
 	_, code, out, stderr := ask(t, answers, "stats")
 	if code != exitGood || !strings.Contains(out, "e1, 1.0, up 1m0s\n") || !strings.Contains(out, "75.0%: 3 hits") || !strings.Contains(out, "http://web down: refused") {

@@ -82,7 +82,8 @@ func (r *report) instance(ctx context.Context, s *config.Settings, i *instance) 
 func (r *report) answers(ctx context.Context, i *instance) bool {
 	check, where := "Redis answers"+i.label, config.RedactURL(i.url.Reveal())
 	began := time.Now()
-	if err := i.client.Ping(ctx).Err(); err != nil {
+	// MISCONF is an answer, also to PING: persistence says what is wrong.
+	if err := i.client.Ping(ctx).Err(); err != nil && !strings.HasPrefix(err.Error(), "MISCONF") {
 		r.bad(check, fmt.Sprintf("%s: %s", where, plainRedisError(err)), advice(err))
 		return false
 	}
@@ -178,7 +179,7 @@ func (r *report) redisSettings(i *instance) {
 	check := "Redis settings" + i.label
 	for _, n := range i.nodes {
 		policy, limit := n.info["maxmemory_policy"], n.number("maxmemory")
-		r.good(check, "%smaxmemory %s, maxmemory-policy %s", n.name, limitOf(limit), policy)
+		r.good(check, "%smaxmemory %s, maxmemory-policy %s, version %s", n.name, limitOf(limit), policy, n.info["redis_version"])
 		switch {
 		case i.sessions && strings.HasPrefix(policy, "allkeys-"):
 			r.warn(check, n.name+"sessions are kept here, and "+policy+" evicts them when memory is full: people are signed out",
@@ -322,6 +323,14 @@ func plainRedisError(err error) string {
 		return "it refuses the user or the password"
 	case strings.HasPrefix(text, "NOPERM"):
 		return "the user may not do this"
+	case strings.HasPrefix(text, "MISCONF"):
+		return "it refuses writes, since it cannot save to its disk"
+	case strings.HasPrefix(text, "OOM"):
+		return "it is full, and makes no room"
+	case strings.HasPrefix(text, "READONLY"):
+		return "it is a replica, which refuses writes"
+	case strings.HasPrefix(text, "LOADING"):
+		return "it is still loading its data"
 	}
 	var op *net.OpError
 	var dns *net.DNSError

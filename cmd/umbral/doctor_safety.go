@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -52,8 +53,7 @@ func (i *instance) listensOutside(ctx context.Context) bool {
 		return false
 	}
 	for _, address := range strings.Fields(set["bind"]) {
-		address = strings.TrimPrefix(address, "-")
-		if address != "127.0.0.1" && address != "::1" && address != "localhost" {
+		if ip := net.ParseIP(strings.TrimPrefix(address, "-")); ip == nil || !ip.IsLoopback() {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,7 +30,11 @@ func TestMain(m *testing.M) {
 // testscript's own commands there are:
 //
 //	redis NAME [option…]   a redis-server of its own; NAME becomes its port
-//	app NAME [trusting]    an app that redirects http to https; NAME is its URL
+//	app NAME [trusting|broken]   an app that redirects http to https, or answers
+//	                       500; NAME is its URL
+//	await PORT SECTION LINE   waits until INFO of this Redis has the line
+//	skewed NAME PORT       a way to this Redis by which its clock is an hour
+//	                       late; NAME becomes its port
 //	clusterup PORT…        waits until each of these nodes finds its cluster whole
 //	exitcode N command …   runs a command that must end with this exit code
 func TestScripts(t *testing.T) {
@@ -37,6 +42,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"redis": scriptRedis, "app": scriptApp, "exitcode": scriptExitCode, "clusterup": scriptClusterUp,
+			"await": scriptAwait, "skewed": scriptSkewed,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REDIS_URL", "")
@@ -49,8 +55,8 @@ func scriptRedis(ts *testscript.TestScript, _ bool, args []string) {
 	port := freePort(ts)
 	dir := ts.MkAbs("redis-" + args[0])
 	ts.Check(os.MkdirAll(dir, 0o700))
-	options := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir}, args[1:]...)
-	if slices.Contains(args, "--sentinel") { // has no data, but writes its configuration
+	options := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir}, args[1:]...) // the last of two holds
+	if slices.Contains(args, "--sentinel") {                                                      // has no data, but writes its configuration
 		own := filepath.Join(dir, "sentinel.conf")
 		ts.Check(os.WriteFile(own, nil, 0o600))
 		options = append([]string{own}, options...)
@@ -92,8 +98,12 @@ func freePort(ts *testscript.TestScript) string {
 }
 
 func scriptApp(ts *testscript.TestScript, _ bool, args []string) {
-	trusting := len(args) > 1
+	trusting, broken := slices.Contains(args, "trusting"), slices.Contains(args, "broken")
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if broken {
+			http.Error(w, "broken", http.StatusInternalServerError)
+			return
+		}
 		if trusting && r.Header.Get("X-Forwarded-Proto") == "https" {
 			return
 		}
@@ -197,4 +207,62 @@ func scriptClusterUp(ts *testscript.TestScript, _ bool, ports []string) {
 		}
 		ts.Check(client.Close())
 	}
+}
+
+// scriptAwait asks until INFO says so.
+func scriptAwait(ts *testscript.TestScript, _ bool, args []string) {
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + args[0]})
+	defer func() { ts.Check(client.Close()) }()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for range 2000 {
+		info, err := client.Info(context.Background(), args[1]).Result()
+		ts.Check(err)
+		if strings.Contains(info, args[2]) {
+			return
+		}
+		<-look.C
+	}
+	ts.Fatalf("INFO %s never says %s", args[1], args[2])
+}
+
+// scriptSkewed passes everything on but TIME, which it answers itself.
+func scriptSkewed(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { _ = l.Close() })
+	ts.Setenv(args[0], fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", "127.0.0.1:"+args[1])
+			if err != nil {
+				_ = client.Close()
+				return
+			}
+			go func() { _, _ = io.Copy(client, server) }()
+			go func() {
+				defer func() { _, _ = client.Close(), server.Close() }()
+				b := make([]byte, 64<<10)
+				for {
+					n, err := client.Read(b)
+					if err != nil {
+						return
+					}
+					if strings.EqualFold(string(b[:n]), "*1\r\n$4\r\nTIME\r\n") {
+						late := time.Now().Add(-time.Hour)
+						_, err = fmt.Fprintf(client, "*2\r\n$10\r\n%d\r\n$6\r\n%06d\r\n", late.Unix(), late.Nanosecond()/1000)
+					} else {
+						_, err = server.Write(b[:n])
+					}
+					if err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
 }

@@ -106,7 +106,7 @@ func topPage(ctx context.Context, client *adminClient, before *figures) (string,
 	fmt.Fprintf(&b, "\n%10s %8s %10s %9s %9s  %s\n", "requests", "hits", "sent", "p50 ms", "p99 ms", "route")
 	for _, r := range list.Routes[:min(len(list.Routes), topRoutes)] {
 		name := r.Pattern
-		if name == "" {
+		if name == "-" {
 			name = "(unlisted)"
 		}
 		fmt.Fprintf(&b, "%10d %8s %10s %9.2f %9.2f  %s\n", r.Requests, ratio(r.Hits, r.Misses), byteSize(r.Bytes), r.P50, r.P99, name)

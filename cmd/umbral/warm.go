@@ -175,7 +175,7 @@ func progress(w io.Writer, job *warmJob) {
 	if job.Total > 0 {
 		full = min(width, width*job.Done/job.Total)
 	}
-	_, _ = fmt.Fprintf(w, "\r[%s%s] %d/%d %s ", strings.Repeat("█", full), strings.Repeat("░", width-full), job.Done, job.Total, job.State)
+	_, _ = fmt.Fprintf(w, "\r[%s%s] %d/%d %s\x1b[K", strings.Repeat("█", full), strings.Repeat("░", width-full), job.Done, job.Total, job.State)
 }
 
 func printWarm(w io.Writer, job *warmJob) error {

@@ -72,8 +72,8 @@ func TestPurge_faults(t *testing.T) {
 		{"too large", `{"tags":["` + strings.Repeat("x", maxBody) + `"]}`, 413, "over 1048576 bytes"},
 		{"empty tag", `{"tags":["a",""]}`, 400, "tags[1]: must not be empty"},
 		{"line break in a tag", `{"tags":["a\nb"]}`, 400, "tags[0]: holds a space or a control"},
-		{"host without scheme", `{"urls":["site.test/x"]}`, 400, "urls[0]: must be a full URL"},
-		{"another scheme", `{"urls":["ftp://site.test/x"]}`, 400, "urls[0]: must be a full URL"},
+		{"neither host nor path", `{"urls":["page/x"]}`, 400, "urls[0]: must be a URL"},
+		{"another scheme", `{"urls":["ftp://site.test/x"]}`, 400, "urls[0]: must be a URL"},
 		{"user-info", `{"urls":["http://a@site.test/x"]}`, 400, "urls[0]: the host is malformed"},
 		{"a glob", `{"prefixes":["/a/*"]}`, 400, "leave the * away"},
 		{"long", `{"urls":["/` + strings.Repeat("x", maxSelector) + `"]}`, 400, "urls[0]: is too long"},
@@ -230,12 +230,13 @@ func TestPlainURL(t *testing.T) {
 		"/": "/", "/a?b=1&c": "/a?b=1&c", "/a?": "/a", "/a#b": "/a", "http://h.test": "h.test/", "HTTP://H.test:80/A": "h.test/A",
 		"https://h.test:443?q": "h.test/?q", "https://h.test:80/": "h.test:80/", "http://[::1]:8080/x": "[::1]:8080/x",
 		"/ñ?ñ=1": "/%C3%B1?%C3%B1=1", "/a%2Fb": "/a%2Fb", "/a//b": "/a//b",
+		"H.test": "h.test/", "h.test/a?b": "h.test/a?b", "localhost/a": "localhost/a", "web:8000/a": "web:8000/a", "[::1]:1/a": "[::1]:1/a",
 	} {
 		if got, err := PlainURL(raw); got != want || err != nil {
 			t.Errorf("PlainURL(%q) = %q, %v; want %q", raw, got, err, want)
 		}
 	}
-	for _, raw := range []string{"", "a", "//h.test/a", "http://", "http:///a", "http://:80/", "http://a b/", "/a b", "/a\x00", "http://h\\.test/", "http://ñ.test/", "*", "mailto:a@b"} {
+	for _, raw := range []string{"", "a", "//h.test/a", "http://", "http:///a", "http://:80/", "http://a b/", "/a b", "/a\x00", "http://h\\.test/", "http://ñ.test/", "*", "mailto:a@b", "mailto:a@b.test", "a/b.html", "a@b.test/", "localhosts/a", "web:a/"} {
 		if got, err := PlainURL(raw); err == nil {
 			t.Errorf("PlainURL(%q) = %q, want an error", raw, got)
 		}

@@ -3,11 +3,12 @@ package admin
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
 var (
-	errURLForm   = errors.New("must be a full URL, http://host/path, or a path, /path, which is meant on every host")
+	errURLForm   = errors.New("must be a URL, http://host/path or host/path, or a path, /path, which is meant on every host")
 	errURLHost   = errors.New("the host is malformed")
 	errGlob      = errors.New("a prefix matches what begins with it: leave the * away")
 	errEmpty     = errors.New("must not be empty")
@@ -15,12 +16,15 @@ var (
 	errBadSymbol = errors.New("holds a space or a control character")
 )
 
+// bareHost is a host in front of a path: localhost, or one with a dot or a port.
+var bareHost = regexp.MustCompile(`^(localhost|[^/?#]+\.[^/?#:]+|[^/?#]+:\d+)([/?#]|$)`)
+
 // PlainURL turns a URL or a path into the form of [store.Selector.URL] with
 // the query as it is: the host in lower case without its scheme's default
 // port, then the path, byte for byte, since keys are made from the raw one,
 // but for letters beyond ASCII, which browsers escape.
 //
-//	raw = [ ( "http" / "https" ) "://" host [ ":" port ] ] path [ "?" query ] [ "#" fragment ]
+//	raw = [ [ ( "http" / "https" ) "://" ] host [ ":" port ] ] path [ "?" query ] [ "#" fragment ]
 func PlainURL(raw string) (string, error) {
 	if err := plainText(raw); err != nil {
 		return "", err
@@ -43,7 +47,10 @@ func PlainURL(raw string) (string, error) {
 	case "https":
 		port = ":443"
 	}
-	if !ok || port == "" {
+	switch {
+	case !ok && bareHost.MatchString(raw):
+		rest = raw
+	case !ok || port == "":
 		return "", errURLForm
 	}
 	host, target := rest, "/"

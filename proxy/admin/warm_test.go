@@ -275,7 +275,7 @@ func TestWarm_call(t *testing.T) {
 		`{}`:                                   "nothing to warm",
 		`{"urls":["/a"]}`:                      "urls[0]: needs a full URL",
 		`{"urls":["http://a/"],"sitemap":"b"}`: "not both",
-		`{"sitemap":"ftp://a/"}`:               "sitemap: must be a full URL",
+		`{"sitemap":"ftp://a/"}`:               "sitemap: must be a URL",
 		`{"urls":["http://a/"],"concurrency":65}`: "concurrency: must be from 1 to 64",
 		`{"site":"/"}`: `unknown field \"site\"`,
 	} {

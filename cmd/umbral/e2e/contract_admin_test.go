@@ -150,7 +150,7 @@ func TestEveryCallAnswersAsItIsDescribed(t *testing.T) {
 	}
 	for _, body := range []string{
 		`{`, `{}`, `[]`, `null`, `"x"`, `{"tag":["x"]}`, `{"tags":"x"}`, `{"tags":[]}`, `{"tags":[""]}`, `{"urls":["ftp://x/"]}`, `{"urls":["page"]}`,
-		`{"tags":["x"],"wait":2}`, `{"tags":["x"],"wait":"soon"}`, `{"tags":["x"],"wait":"-1s"}`, `{"tags":["x"],"tags":["y"]}`, `{"tags":["x"]} x`,
+		`{"urls":["page/x"]}`, `{"tags":["x"],"wait":2}`, `{"tags":["x"],"wait":"soon"}`, `{"tags":["x"],"wait":"-1s"}`, `{"tags":["x"],"tags":["y"]}`, `{"tags":["x"]} x`,
 		`{"all":"yes"}`, `{"prefixes":["/page/*"]}`,
 	} {
 		d.call("POST", "/v1/purge", "/v1/purge", body, 400)
@@ -159,7 +159,7 @@ func TestEveryCallAnswersAsItIsDescribed(t *testing.T) {
 	d.call("GET", "/v1/purges", "/v1/purges", "", 200)
 	d.call("GET", "/v1/purges", "/v1/purges?limit=0", "", 400)
 	d.call("GET", "/v1/explain", "/v1/explain?url=http://site.test/page/7&method=HEAD&user=ana&header=Accept-Language:%20es&header=X:y", "", 200)
-	for _, q := range []string{"", "?url=", "?url=x", "?url=/a&url=/b", "?url=/a&method=G%20T", "?url=/a&header=x", "?uri=/a"} {
+	for _, q := range []string{"", "?url=", "?url=x", "?url=/a&url=/b", "?url=/a&method=G%20T", "?url=/a%25zz", "?url=/a&header=x", "?uri=/a"} {
 		d.call("GET", "/v1/explain", "/v1/explain"+q, "", 400)
 	}
 	var job struct{ ID, State string }

@@ -293,6 +293,7 @@ func TestExplainCommandSaysWhy(t *testing.T) {
 		{"http://site.test/off/", []string{"ttl           off\n", "reason        route-off\n"}},
 		{"http://site.test/login --method POST", []string{"route         POST /login\n", "ttl           off\n"}},
 		{"http://site.test/page/7 --header Range:bytes=0-1", []string{"verdict       serve\n"}},
+		{"site.test/page/7", []string{"verdict       serve\n"}},
 		{"/page/7", []string{"request       GET site.test/page/7\n", "verdict       serve\n"}}, // the site that visitors name
 	} {
 		before := app.Asked.Load()
