@@ -59,13 +59,13 @@ type breaker struct {
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
-	open     int  // parts that are open
-	refusing bool // the newest write was refused
+	open     int // parts that are open
+	refusing int // parts whose newest write was refused
 	state    State
 	closed   bool
 }
 
-type part struct{ open atomic.Bool }
+type part struct{ open, refusing atomic.Bool }
 
 func newBreaker(client redis.UniversalClient, o *Options) *breaker {
 	b := &breaker{
@@ -112,18 +112,25 @@ func (b *breaker) part(key string) *part {
 	return &b.parts[slot(key)>>b.shift]
 }
 
-// write is do for a command that writes, and keeps the state ReadOnly.
+// write is do for a command that makes something new, and keeps the state
+// ReadOnly. One that only deletes goes by do: a Redis without memory takes it,
+// which says nothing.
 func (b *breaker) write(ctx context.Context, key string, op func(context.Context) error) error {
 	err := b.do(ctx, key, op)
 	refused := errors.Is(err, errRefused)
-	if err == nil || refused {
-		b.mu.Lock()
-		changed := b.refusing != refused
-		b.refusing = refused
-		if changed {
-			b.report()
+	p := b.part(key)
+	if err != nil && !refused || p.refusing.Load() == refused {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p.refusing.Swap(refused) != refused {
+		if refused {
+			b.refusing++
+		} else {
+			b.refusing--
 		}
-		b.mu.Unlock()
+		b.report()
 	}
 	return err
 }
@@ -185,7 +192,7 @@ func (b *breaker) report() {
 	switch {
 	case b.open > 0:
 		state = Down
-	case b.refusing:
+	case b.refusing > 0:
 		state = ReadOnly
 	}
 	if state == b.state {

@@ -131,7 +131,7 @@ func (l *Lease) end(outcome Outcome) {
 		name := l.leases.name(l.key)
 		message := string(append(l.key[:], byte(outcome)))
 		// A release that fails leaves the lease to its deadline.
-		_ = l.leases.breaker.write(context.Background(), name, func(ctx context.Context) error {
+		_ = l.leases.breaker.do(context.Background(), name, func(ctx context.Context) error {
 			return releaseScript.Run(ctx, l.leases.client, []string{name},
 				l.token, l.leases.channel, message).Err()
 		})

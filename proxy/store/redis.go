@@ -101,7 +101,7 @@ func (v *values) save(ctx context.Context, e *Entry, now time.Time) error {
 
 func (v *values) remove(ctx context.Context, key cachepolicy.Key) error {
 	name := v.name(key)
-	return v.breaker.write(ctx, name, func(ctx context.Context) error {
+	return v.breaker.do(ctx, name, func(ctx context.Context) error {
 		return v.client.Unlink(ctx, name).Err()
 	})
 }
