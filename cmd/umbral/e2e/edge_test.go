@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binary = filepath.Join(dir, "umbral")
-	build := exec.Command("go", "build", "-race", "-o", binary, "umbral/cmd/umbral")
+	build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", binary, "umbral/cmd/umbral")...)
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build umbral:", err)

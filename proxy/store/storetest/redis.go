@@ -5,6 +5,7 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,6 +133,15 @@ func (r *Redis) Do(args ...any) any {
 
 func (r *Redis) try(args ...any) (any, error) {
 	c := redis.NewClient(&redis.Options{Addr: r.Addr, Protocol: 2, MaxRetries: -1, DisableIdentity: true})
+	defer c.Close()
+	return c.Do(context.Background(), args...).Result()
+}
+
+// As runs one command as another user.
+func (r *Redis) As(user, password string, args ...any) (any, error) {
+	c := redis.NewClient(&redis.Options{
+		Addr: r.Addr, Username: user, Password: cmp.Or(password, "none"), Protocol: 2, MaxRetries: -1, DisableIdentity: true,
+	})
 	defer c.Close()
 	return c.Do(context.Background(), args...).Result()
 }

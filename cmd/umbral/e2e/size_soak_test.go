@@ -1,0 +1,8 @@
+//go:build soak
+
+package e2e
+
+const manyPages = 100_000
+
+// buildFlags are none: here figures count.
+var buildFlags []string
