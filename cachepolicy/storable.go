@@ -311,6 +311,12 @@ func (s *Stored) useless() Reason {
 // (RFC 9111 §5.2.2.6).
 func (s *Stored) NoTransform() bool { return noTransform(s.Fields.Header()) }
 
+// NoStore reports whether a header's Cache-Control says no-store.
+func NoStore(h http.Header) bool {
+	d := cacheControl(h["Cache-Control"])
+	return d.noStore
+}
+
 func noTransform(h http.Header) bool {
 	if d := cacheControl(h["Cache-Control"]); d.noTransform {
 		return true

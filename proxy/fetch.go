@@ -79,6 +79,7 @@ func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, p.instead(x, cachepolicy.Unreachable, 0, err)
 	}
+	decodePage(x.Route, resp)
 	r := policyResponse(resp, began, p.now())
 	x.rec.Upstream = r.ResponseTime.Sub(began)
 	control := x.controlled()
@@ -103,6 +104,16 @@ func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
 	}
 	x.Status.FwdStatus = resp.StatusCode
 	x.Route.PresentLive(&x.Ask, r)
+	if out.Method == http.MethodHead {
+		untagged(x.Route, resp)
+		return resp, nil
+	}
+	switch e, err := tagged(x.Route, resp, r); {
+	case err != nil:
+		return nil, err
+	case e != nil:
+		return nil, settled{answer{entry: e, news: true}}
+	}
 	return resp, nil
 }
 
@@ -319,6 +330,7 @@ func (f *fetch) perform(ctx context.Context) bool {
 			f.failed(err)
 			return false
 		}
+		decodePage(f.route, resp)
 		r := policyResponse(resp, began, f.p.now())
 		r.IfNoneMatch = f.req.Header.Get("If-None-Match")
 		if f.plan.access == sessions.AccessPublic && f.p.sessions.DropSharedCSRF(resp) {
@@ -535,19 +547,15 @@ func ownFault(reason cachepolicy.Reason, status int) bool {
 func (f *fetch) passOn(resp *http.Response, r *cachepolicy.Response) {
 	f.route.PresentLive(&f.ask, r)
 	resp.Body = &cancelBody{ReadCloser: resp.Body, cancel: f.cancel}
-	if f.route.Rule.ESI && isHTML(resp.Header) && r.Status == http.StatusOK {
-		// Nothing of it is kept, but its tags are no visitor's to see.
-		body, err := newCapture(resp.Body, f.route.Rule.MaxObject, r.Length).fill()
-		if err != nil {
-			f.give(answer{err: fmt.Errorf("%w: %w", ErrBadAnswer, err)})
-			return
-		}
-		f.give(answer{entry: &store.Entry{Body: body, Response: &cachepolicy.Stored{
-			Status: r.Status, Fields: cachepolicy.Pack(resp.Header), ResponseTime: r.ResponseTime, Scope: f.route.Rule.Scope,
-		}}})
-		return
+	e, err := tagged(f.route, resp, r)
+	switch {
+	case err != nil:
+		f.give(answer{err: err})
+	case e != nil:
+		f.give(answer{entry: e})
+	default:
+		f.give(answer{resp: resp})
 	}
-	f.give(answer{resp: resp})
 }
 
 // entry is the stored response as the store keeps it, still without a body.

@@ -286,6 +286,9 @@ func (p *Proxy) outgoing(out *http.Request, x *Exchange) {
 			h["Accept-Encoding"] = []string{cachepolicy.UpstreamAcceptEncoding(&x.Ask)}
 		}
 	}
+	if x.Route.Rule.ESI && !x.Upgrade {
+		askForPage(out)
+	}
 	p.front.SetForwarded(h, x)
 	x.Visitor.Prepare(out, x.plan.access, x.Route.Rule.VaryCookies)
 }
