@@ -44,6 +44,18 @@ func TestRFC(t *testing.T) {
 		}
 		stages[name] = &stage{edge: startEdge(t, upstream, redisURL(redis), setting.routes, env...), app: app, name: name}
 	}
+	cited := map[string]bool{}
+	for _, g := range groups {
+		for _, row := range g.cases {
+			words := strings.Fields(row.name)
+			cited[words[0]+" "+words[1]] = true
+		}
+	}
+	for _, section := range duties {
+		if !cited["9111 "+section] {
+			t.Errorf("no case for RFC 9111 §%s", section)
+		}
+	}
 	played, failed := 0, 0
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
@@ -63,6 +75,12 @@ func TestRFC(t *testing.T) {
 	}
 	fmt.Printf("conformance: %d cases, %d hold, %d do not (%s)\n", played, played-failed, failed, strings.Join(names, ", "))
 }
+
+// duties are the sections of RFC 9111 that say what a shared cache must or
+// should do, or may where it matters: each has its cases.
+var duties = strings.Fields(`1.2.2 3 3.1 3.2 3.3 3.4 3.5 4 4.1 4.2 4.2.1 4.2.2 4.2.3 4.2.4
+	4.3.1 4.3.2 4.3.3 4.3.4 4.3.5 4.4 5.1 5.2 5.2.1.1 5.2.1.2 5.2.1.3 5.2.1.4 5.2.1.5 5.2.1.7
+	5.2.2.1 5.2.2.2 5.2.2.3 5.2.2.4 5.2.2.5 5.2.2.6 5.2.2.7 5.2.2.8 5.2.2.9 5.2.2.10 5.2.3 5.3 5.4`)
 
 var groups = []group{
 	{"freshness", everywhere, freshnessCases},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,5 +153,43 @@ func TestRFCLarge(t *testing.T) {
 		if a, err := v.do("GET", "/cut", ""); err == nil || a.Hit() {
 			t.Errorf("9111 3.3 an answer that is cut off: %d bytes, %v", len(a.Body), err)
 		}
+	}
+}
+
+// TestFirstVisitorsOfAVariantAreOneRequest: a resource that is known to vary
+// is fetched once for all who ask for the same new variant (RFC 9111 §4).
+func TestFirstVisitorsOfAVariantAreOneRequest(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	release := make(chan struct{})
+	app := startApp(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Vary", "Foo")
+		if r.Header.Get("Foo") == "1" {
+			<-release
+		}
+		fmt.Fprint(w, "variant "+r.Header.Get("Foo"))
+	})
+	e := startEdge(t, app.URL, redisURL(redis), "version: 1\nroutes:\n  - match: /\n    ttl: app\n")
+	e.visitor().get("/", "Foo: 0")
+	const n = 40
+	answers, errs := make([]answer, n), make([]error, n)
+	var done sync.WaitGroup
+	for i := range n {
+		done.Add(1)
+		go func() {
+			defer done.Done()
+			answers[i], errs[i] = e.visitor().do("GET", "/", "", "Foo: 1")
+		}()
+	}
+	e.eventually("all have asked", func() bool { return e.metrics()["umbral_requests_in_flight"] >= n })
+	close(release)
+	done.Wait()
+	for i, a := range answers {
+		if errs[i] != nil || a.Body != "variant 1" {
+			t.Fatalf("%d %q %v", a.StatusCode, a.Body, errs[i])
+		}
+	}
+	if got := app.Asked.Load(); got != 2 {
+		t.Errorf("one variant and %d visitors of another were %d requests", n, got)
 	}
 }
