@@ -98,9 +98,14 @@ func (f Fields) Values(name string) (lines []string) {
 
 // Header unpacks the fields into a map of its own.
 func (f Fields) Header() http.Header {
-	n := strings.Count(f.text, "\r\n")
-	h := make(http.Header, n)
-	all := make([]string, 0, n)
+	h := make(http.Header, strings.Count(f.text, "\r\n"))
+	f.AddTo(h)
+	return h
+}
+
+// AddTo adds the fields to h.
+func (f Fields) AddTo(h http.Header) {
+	all := make([]string, 0, strings.Count(f.text, "\r\n"))
 	for name, value := range f.All() {
 		all = append(all, value)
 		if before, ok := h[name]; ok {
@@ -109,7 +114,6 @@ func (f Fields) Header() http.Header {
 		}
 		h[name] = all[len(all)-1 : len(all) : len(all)]
 	}
-	return h
 }
 
 // With is f with one line for name in place of those that it has.

@@ -18,9 +18,9 @@ func BenchmarkExpress(b *testing.B) {
 		{"session", plain("/mine/a", cookie), 3},
 		{"304", plain("/public/a", "If-None-Match: *"), 3},
 	} {
-		d.dial(b).ask(plain("/public/a"))
-		if row.name != "304" {
-			d.dial(b).ask(row.raw)
+		for range 3 { // what a copy's second hit works out is kept
+			d.dial(b).ask(plain("/public/a"))
+			d.dial(b).ask(plain("/mine/a", cookie))
 		}
 		raw := []byte(row.raw)
 		b.Run(row.name, func(b *testing.B) {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"strconv"
@@ -68,12 +67,12 @@ func (e *Express) serve(c *visitorConn, raw []byte) bool {
 	if f == nil {
 		return false
 	}
-	code, head, body := f.answer(x, s)
-	if head == nil || !c.begin() {
+	code, b, body := f.answer(r.out[:0], x, s)
+	r.out = b
+	if code == 0 || !c.begin() {
 		return false
 	}
 	x.Visitor.Used(x.Start)
-	b := append(r.out[:0], head...)
 	b = strconv.AppendInt(append(b, "Age: "...), int64(age/time.Second), 10)
 	b = x.Status.Append(append(b, "\r\nCache-Status: "...))
 	b = append(append(b, "\r\nX-Request-Id: "...), x.ID...)
@@ -137,63 +136,55 @@ func (s *served) ready(h http.Header) *form {
 }
 
 // answer is respond in bytes: a status, the head up to what differs from
-// request to request, and the body. No head: respond is to be asked.
-func (f *form) answer(x *Exchange, s *served) (code int, head, body []byte) {
+// request to request, appended to b, and the body. Status 0: respond is to be
+// asked.
+func (f *form) answer(b []byte, x *Exchange, s *served) (code int, head, body []byte) {
+	code, body = f.view.Status, f.body
 	if conditional(x.R.Header) {
-		switch status := cachepolicy.Precondition(&x.Ask, &f.view); {
+		switch status := cachepolicy.Precondition(&x.Ask, f.view); {
 		case status == http.StatusNotModified:
-			return status, f.headOf(s, status), nil
+			code, body = status, nil
 		case status != 0, f != &s.plain:
-			return 0, nil, nil
+			return 0, b, nil
 		}
 	}
-	code = f.view.Status
-	if f.length == nil {
-		return code, f.headOf(s, code), nil
+	b = strconv.AppendInt(append(b, "HTTP/1.1 "...), int64(code), 10)
+	b = append(append(append(b, ' '), http.StatusText(code)...), "\r\n"...)
+	if code == http.StatusNotModified {
+		b = appendUnchanged(b, s.shown)
+	} else {
+		b = append(b, s.shown.String()...)
+		if f.coding != Plain {
+			b = appendField(b, "Content-Encoding", f.coding.String())
+		}
 	}
-	return code, f.headOf(s, code), f.body
+	if f.tag != "" {
+		b = appendField(b, "Etag", f.tag)
+	}
+	if bodyAllowed(code) {
+		b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(body)), 10)
+		return code, append(b, "\r\n"...), body
+	}
+	return code, b, nil
+}
+
+// appendUnchanged appends what a 304 says of fields.
+func appendUnchanged(b []byte, fields cachepolicy.Fields) []byte {
+	for name, value := range fields.All() {
+		if name != "Content-Type" && name != "Content-Encoding" {
+			b = appendField(b, name, value)
+		}
+	}
+	return b
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(append(b, name...), ": "...)
+	return append(append(b, value...), "\r\n"...)
 }
 
 func conditional(h http.Header) bool {
 	return len(h["If-None-Match"]) > 0 || len(h["If-Modified-Since"]) > 0 || len(h["If-Match"]) > 0 || len(h["If-Unmodified-Since"]) > 0
-}
-
-// headOf is the head of an answer with status, worked out at its first use.
-func (f *form) headOf(s *served, status int) []byte {
-	slot := &f.head
-	if status == http.StatusNotModified {
-		slot = &f.unchanged
-	}
-	if head := slot.Load(); head != nil {
-		return *head
-	}
-	h := make(http.Header, len(s.header)+4)
-	f.fill(h, s)
-	if status == http.StatusNotModified {
-		delete(h, "Content-Encoding")
-		delete(h, "Content-Type")
-	} else if f.length != nil {
-		h["Content-Length"] = f.length
-	}
-	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\n")
-	_ = h.WriteSubset(&b, map[string]bool{"Age": true, "X-Request-Id": true})
-	head := bytes.Clone(b.Bytes())
-	slot.Store(&head)
-	return head
-}
-
-// fill puts on h what is the same for all whom f answers.
-func (f *form) fill(h http.Header, s *served) {
-	for name, values := range s.header {
-		h[name] = values
-	}
-	if f.etag != nil {
-		h["Etag"] = f.etag
-	}
-	if f.coding != nil {
-		h["Content-Encoding"] = f.coding
-	}
 }
 
 // The states of a connection that Express may be answering on.

@@ -33,6 +33,7 @@ func (l listener) Accept() (net.Conn, error) {
 	c := &visitorConn{Conn: nc, express: l.express}
 	if c.express != nil {
 		c.client, c.trusted = c.express.p.front.peer(nc.RemoteAddr().String())
+		c.watcher.init(nc)
 	}
 	return c, nil
 }
@@ -52,6 +53,7 @@ type visitorConn struct {
 	// For express; only the goroutine that serves the connection touches
 	// these, but for state.
 	express *Express
+	watcher watcher
 	client  netip.Addr
 	trusted bool
 	whole   int       // the size of net/http's buffer
@@ -66,7 +68,14 @@ const tooLate = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nCache-Cont
 // requests net/http asks for more than it has only where it has less than
 // four bytes; that p is all of its buffer says that it has none. So what comes
 // then is the beginning of a request, whatever went before.
+//
+// While a request is handled net/http reads one byte beside the handler, to
+// learn of the visitor's leave. It is told of that alone: a byte read ahead
+// would be missing from the next request here.
 func (c *visitorConn) Read(p []byte) (int, error) {
+	if len(p) == 1 && c.watcher.able() && c.plain.Load() && c.handling.Load() {
+		return 0, c.watcher.wait()
+	}
 	if c.whole == 0 {
 		c.whole = len(p)
 	}

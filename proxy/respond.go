@@ -18,54 +18,73 @@ import (
 )
 
 // served is what can be worked out once for a copy in memory, so that a hit
-// need not: the header as visitors see it, and the body in each coding.
+// need not: the header as visitors see it, and the body in each coding. It is
+// kept from a copy's second hit on, or once it has been coded: most pages are
+// never used again.
 type served struct {
-	header http.Header // without Age and Cache-Status, and what a form sets
-	plain  form
+	route *Route // whose rule it follows
+	// shown is the header without Age, Cache-Status, and what a form says.
+	shown cachepolicy.Fields
+	plain form
 	// encodable: the edge may serve it in other codings.
 	encodable bool
 	template  *esi.Template // nil where there are no fragments
 	forms     [numCodings]atomic.Pointer[form]
 }
 
-// form is a body in one coding with the fields that speak of it.
+// form is a body in one coding with what speaks of it.
 type form struct {
-	view   cachepolicy.Stored // as stored, with the validator that is shown
+	view   *cachepolicy.Stored // as stored, with the validator that is shown
 	body   []byte
-	etag   []string
-	length []string
-	coding []string // Content-Encoding that the edge added
-
-	head, unchanged atomic.Pointer[[]byte] // see headOf
+	tag    string // Etag, "" for none
+	coding Coding // that the edge added
 }
 
 // servedOf returns what was worked out for e, or works it out.
 func (p *Proxy) servedOf(route *Route, e *store.Entry) *served {
 	if kept := e.Served.Load(); kept != nil {
-		return (*kept).(*served)
+		if s := (*kept).(*served); s.route == route {
+			return s
+		}
 	}
-	var kept any = newServed(route, e)
+	s := newServed(route, e)
+	if e.Hits.Load() > 1 {
+		s.keep(e)
+	}
+	return s
+}
+
+func (s *served) keep(e *store.Entry) {
+	var kept any = s
 	e.Served.Store(&kept)
-	return kept.(*served)
 }
 
 func newServed(route *Route, e *store.Entry) *served {
 	r := e.Response
-	s := &served{header: route.Present(r)}
-	s.plain = form{view: *r, body: e.Body}
-	s.plain.etag = r.Fields.Values("Etag")
-	if bodyAllowed(r.Status) {
-		s.plain.length = []string{strconv.Itoa(len(e.Body))}
+	h := route.Present(r)
+	s := &served{route: route, template: templateOf(route, r, e.Body)}
+	s.plain = form{view: r, body: e.Body, tag: h.Get("Etag")}
+	for _, name := range [...]string{"Content-Length", "Etag", "Age", "X-Request-Id"} {
+		delete(h, name)
 	}
-	s.template = templateOf(route, r, e.Body)
-	s.header.Del("Content-Length")
-	s.header.Del("Etag")
 	s.encodable = s.template == nil && r.Scope == cachepolicy.Public && r.Status == http.StatusOK && r.Part == nil &&
-		s.header.Get("Content-Encoding") == "" && compressible(s.header, len(e.Body)) && !r.NoTransform()
+		h.Get("Content-Encoding") == "" && compressible(h, len(e.Body)) && !r.NoTransform()
 	if s.encodable {
-		s.header["Vary"] = addField(s.header["Vary"], "Accept-Encoding")
+		h["Vary"] = addField(h["Vary"], "Accept-Encoding")
 	}
+	s.shown = cachepolicy.Pack(h)
 	return s
+}
+
+// fill puts on h what is the same for all whom f answers.
+func (f *form) fill(h http.Header, s *served) {
+	s.shown.AddTo(h)
+	if f.tag != "" {
+		h["Etag"] = []string{f.tag}
+	}
+	if f.coding != Plain {
+		h["Content-Encoding"] = []string{f.coding.String()}
+	}
 }
 
 // choose returns the form that the visitor's Accept-Encoding asks for.
@@ -97,10 +116,12 @@ func (p *Proxy) encode(s *served, c Coding) *form {
 		s.forms[c].Store(&s.plain)
 		return &s.plain
 	}
-	f := &form{view: s.plain.view, body: body, length: []string{strconv.Itoa(len(body))}, coding: []string{c.String()}}
+	f := &form{view: s.plain.view, body: body, coding: c}
 	if tag := s.plain.view.Tag(); tag != "" {
-		f.etag = []string{codedETag(tag, c)}
-		f.view.Fields = f.view.Fields.With("Etag", f.etag[0])
+		f.tag = codedETag(tag, c)
+		coded := *f.view
+		coded.Fields = coded.Fields.With("Etag", f.tag)
+		f.view = &coded
 	}
 	p.encoded.Add(int64(len(body)))
 	runtime.AddCleanup(f, func(n int64) { p.encoded.Add(-n) }, int64(len(body)))
@@ -126,6 +147,9 @@ const noAge = -1
 func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age time.Duration) {
 	s := p.servedOf(x.Route, e)
 	f := p.choose(s, x.R.Header)
+	if f.coding != Plain && e.Served.Load() == nil {
+		s.keep(e) // a coding is dear
+	}
 	h := w.Header()
 	f.fill(h, s)
 	if age != noAge {
@@ -136,11 +160,11 @@ func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age 
 		p.assemble(w, x, s)
 		return
 	}
-	status := cachepolicy.Precondition(&x.Ask, &f.view)
+	status := cachepolicy.Precondition(&x.Ask, f.view)
 	if status == 0 && f != &s.plain {
 		// The browser may hold the same content in another coding.
-		if status = cachepolicy.Precondition(&x.Ask, &s.plain.view); status == http.StatusNotModified {
-			h["Etag"] = s.plain.etag
+		if status = cachepolicy.Precondition(&x.Ask, s.plain.view); status == http.StatusNotModified {
+			h["Etag"] = []string{s.plain.tag}
 		} else {
 			status = 0
 		}
@@ -160,11 +184,12 @@ func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age 
 			return
 		}
 	}
-	if f.length != nil {
-		h["Content-Length"] = f.length
+	content := bodyAllowed(e.Response.Status)
+	if content {
+		h["Content-Length"] = []string{strconv.Itoa(len(f.body))}
 	}
 	w.WriteHeader(e.Response.Status)
-	if x.R.Method != http.MethodHead && f.length != nil {
+	if x.R.Method != http.MethodHead && content {
 		_, _ = w.Write(f.body)
 	}
 }
@@ -176,7 +201,7 @@ func (p *Proxy) respondRange(w http.ResponseWriter, x *Exchange, e *store.Entry,
 	if part := e.Response.Part; part != nil {
 		size, offset = part.Total, part.First
 	}
-	spans, status := cachepolicy.SelectRanges(&x.Ask, &f.view, size)
+	spans, status := cachepolicy.SelectRanges(&x.Ask, f.view, size)
 	h := w.Header()
 	switch {
 	case status == http.StatusRequestedRangeNotSatisfiable:

@@ -1,0 +1,18 @@
+//go:build !unix
+
+package proxy
+
+import (
+	"errors"
+	"net"
+)
+
+// watcher waits for a visitor's leave without taking what they send: not on
+// this system, where net/http reads ahead instead.
+type watcher struct{}
+
+func (*watcher) init(net.Conn) {}
+
+func (*watcher) able() bool { return false }
+
+func (*watcher) wait() error { return errors.ErrUnsupported }
