@@ -62,7 +62,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	began := false
 	root := &cobra.Command{
 		Use:   "umbral",
-		Short: "An edge that caches pages and ends sessions in front of a web app",
+		Short: "An edge that caches pages and ends sessions in front of a web app", Version: buildInfo().text(),
 		Example: `  umbral serve --upstream-url http://127.0.0.1:8000 --redis-url redis://127.0.0.1:6379
   umbral check routes.yaml`,
 		SilenceErrors: true, SilenceUsage: true, DisableSuggestions: true,
@@ -80,6 +80,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		RunE: needsSubcommand,
 	}
 	root.SuggestionsMinimumDistance = 2
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(commands()...)
 	root.SetArgs(args)
 	root.SetOut(stdout)

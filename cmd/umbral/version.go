@@ -20,6 +20,10 @@ type build struct {
 	Go      string `json:"go"`
 }
 
+func (b build) text() string {
+	return fmt.Sprintf("umbral %s (commit %s, %s)", b.Version, b.Commit, b.Go)
+}
+
 // buildInfo falls back on what the Go toolchain has recorded.
 func buildInfo() build {
 	b := build{Version: version, Commit: commit, Go: runtime.Version()}
@@ -48,7 +52,7 @@ func newVersionCommand() *cobra.Command {
 			if asJSON(cmd) {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(b)
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "umbral %s (commit %s, %s)\n", b.Version, b.Commit, b.Go)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), b.text())
 			return err
 		},
 	}

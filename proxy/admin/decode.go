@@ -177,7 +177,7 @@ func (p params) number(name string, otherwise, limit int) (int, error) {
 }
 
 // Duration is a duration that JSON shows as Go does: "2s". A bare number is
-// refused, for nobody knows its unit.
+// refused, for nobody knows its unit; empty text is none.
 type Duration time.Duration
 
 // MarshalJSON implements [json.Marshaler].
@@ -187,7 +187,7 @@ func (d Duration) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (d *Duration) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
+	if string(b) == "null" || string(b) == `""` {
 		return nil
 	}
 	var text string

@@ -94,6 +94,9 @@ func (a *API) explain(w http.ResponseWriter, r *http.Request, _ caller) error {
 		return badField("header", "at most 64 of them")
 	}
 	for _, line := range p.Values["header"] {
+		if line == "" {
+			continue // as with the others, nothing is named
+		}
 		name, value, ok := strings.Cut(line, ":")
 		value = strings.Trim(value, " \t")
 		if !ok || !isToken(name) || len(value) > 0 && plainText(strings.ReplaceAll(value, "\t", " ")) != nil {

@@ -155,6 +155,10 @@ func TestEveryCallAnswersAsItIsDescribed(t *testing.T) {
 	} {
 		d.call("POST", "/v1/purge", "/v1/purge", body, 400)
 	}
+	if got := d.call("POST", "/v1/purge", "/v1/purge", `{"users":["nobody"],"wait":""}`, 200); !strings.Contains(got, `"selectors":[{"user":"nobody"}]`) || !strings.Contains(got, `"matched":{"memory":0}`) {
+		t.Errorf("purge of who is not known: %s", got)
+	}
+	d.call("GET", "/v1/explain", "/v1/explain?url=/page/7&method=&user=&header=", "", 200)
 	d.call("PURGE", "/{path}", "/page/7", "", 200, "Host: "+site)
 	d.call("GET", "/v1/purges", "/v1/purges", "", 200)
 	d.call("GET", "/v1/purges", "/v1/purges?limit=0", "", 400)

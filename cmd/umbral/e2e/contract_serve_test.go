@@ -396,6 +396,24 @@ func TestRedisBehindASocket(t *testing.T) {
 	})
 }
 
+// TestWithoutTheMemoryTier: 0 turns it off, and Redis serves.
+func TestWithoutTheMemoryTier(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	e := startEdge(t, contractApp(t).URL, redisURL(redis), contractRoutes, "MEMORY_CACHE_BYTES=0")
+	v := e.visitor()
+	v.get("/page/7")
+	e.eventually("the page is served from Redis", func() bool { // until it is written it is at hand
+		return v.get("/page/7").Hit() && e.metrics()[`umbral_tier_hits_total{tier="redis"}`] > 0
+	})
+	if n := e.metrics()["umbral_tier_entries"]; n != 0 {
+		t.Errorf("%v pages in a tier that is off", n)
+	}
+	e.purge(map[string]any{"tags": []string{"page:7"}})
+	if a := v.get("/page/7"); a.Hit() {
+		t.Errorf("after a purge: %s", a.Umbral())
+	}
+}
+
 // TestNothingOutsideThePrefix: every key of every command that the edge sends
 // begins with PREFIX:edge:, and no command walks through what is not its own.
 func TestNothingOutsideThePrefix(t *testing.T) {
