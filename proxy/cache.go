@@ -86,9 +86,14 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 			// for nothing unless memory takes the answer: collapse as ever.
 			x.Status.Detail = cachepolicy.StoreDown
 		}
-		if f.entry != nil && othersToken(x.Visitor, f.entry) {
-			p.pass(w, x, cachepolicy.SetsCookie)
-			return
+		if f.entry != nil {
+			switch p.form(x.Visitor, x.Ask.Host, f.entry) {
+			case others:
+				p.pass(w, x, cachepolicy.SetsCookie)
+				return
+			case outdated:
+				f.entry, f.reason = nil, cachepolicy.NotStored
+			}
 		}
 		d = p.judge(x, f, p.now())
 		if p.settleFromStore(w, x, f, d) {

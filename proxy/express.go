@@ -111,7 +111,7 @@ func (p *Proxy) recall(x *Exchange) (*store.Entry, time.Duration) {
 		return nil, 0
 	}
 	f := p.find(context.Background(), x.Route, &x.Ask, primary, p.near)
-	if f.entry == nil {
+	if f.entry == nil || p.form(x.Visitor, x.Ask.Host, f.entry) != fits {
 		return nil, 0
 	}
 	d := x.Route.Reuse(&x.Ask, p.candidate(f, x.Start), x.Start)

@@ -309,7 +309,7 @@ func (f *fetch) lookAgain(ctx context.Context) {
 		f.p.store.Reload(ctx, before)
 	}
 	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary, f.p.far)
-	if found.entry == nil || before != nil && found.entry.Stored == before.Stored || othersToken(f.visitor, found.entry) {
+	if found.entry == nil || before != nil && found.entry.Stored == before.Stored || f.p.form(f.visitor, f.ask.Host, found.entry) != fits {
 		return
 	}
 	now := f.p.now()
@@ -413,16 +413,6 @@ func (f *fetch) asSelf() {
 	f.visitor.Prepare(f.req, sessions.AccessFull, nil)
 }
 
-// sharedTokenTag marks stored pages that hold the CSRF token of all visitors
-// without a session (csrf: shared).
-const sharedTokenTag = "umbral:csrf-shared"
-
-// othersToken reports that a stored page holds a CSRF token with which this
-// visitor's forms would be refused.
-func othersToken(v *sessions.Visitor, e *store.Entry) bool {
-	return v.OwnsCSRF() && e.Response.Scope == cachepolicy.Public && slices.Contains(e.Response.Tags, sharedTokenTag)
-}
-
 // answered judges a whole answer, hands it to the visitor, and stores it if
 // it may be stored. Its error is why the visitor has no answer yet.
 func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolicy.Response) (bool, error) {
@@ -440,7 +430,7 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 		f.completes = false
 	}
 	if f.sharedToken {
-		stored.Tags = append(slices.Clip(stored.Tags), sharedTokenTag)
+		stored.Tags = append(slices.Clip(stored.Tags), formTag+f.p.sessions.SharedCSRF(f.ask.Host))
 	}
 	e := f.entry(stored)
 	f.status.Stored = true

@@ -39,12 +39,12 @@ func (v *Visitor) WouldChange(resp *http.Response) bool {
 		host, path = requestHost(r), r.URL.EscapedPath()
 	}
 	if v.shared {
-		p := v.plan(nil, lines, host, path, v.t.opt.Now())
+		p := v.plan(nil, lines, host, path, v.t.opt().Now())
 		return p.changed()
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	p := v.plan(v.jar(), lines, host, path, v.t.opt.Now())
+	p := v.plan(v.jar(), lines, host, path, v.t.opt().Now())
 	return p.changed()
 }
 
@@ -58,7 +58,7 @@ func requestHost(r *http.Request) string {
 // plan compares Set-Cookie lines with a jar; the last line for one name and
 // path counts.
 func (v *Visitor) plan(jar []cookie, lines []string, host, path string, now time.Time) (p plan) {
-	o := &v.t.opt
+	o := v.t.opt()
 	var last []change
 	for _, line := range lines {
 		c, ok := parseSetCookie(line, host, path, now)
@@ -129,7 +129,7 @@ func (v *Visitor) apply(jar []cookie, p *plan) (next, evicted []cookie) {
 		}
 	}
 	next = slices.DeleteFunc(next, func(c cookie) bool { return !c.live(v.at) })
-	o := &v.t.opt
+	o := v.t.opt()
 	for size := 0; ; {
 		size = 0
 		all := make([]*cookie, len(next))
@@ -163,8 +163,8 @@ func (v *Visitor) apply(jar []cookie, p *plan) (next, evicted []cookie) {
 func (v *Visitor) Absorb(ctx context.Context, req *http.Request, resp *http.Response, obey bool) (changed bool, err error) {
 	t := v.t
 	userHeader := ""
-	if t.opt.Identity.Source == SourceHeader {
-		userHeader = t.opt.Identity.Header
+	if t.opt().Identity.Source == SourceHeader {
+		userHeader = t.opt().Identity.Header
 	}
 	ctl := takeControl(resp.Header, obey, userHeader, t.count)
 	lines := resp.Header["Set-Cookie"]
@@ -178,7 +178,7 @@ func (v *Visitor) Absorb(ctx context.Context, req *http.Request, resp *http.Resp
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	p := v.plan(v.jar(), lines, requestHost(req), req.URL.EscapedPath(), t.opt.Now())
+	p := v.plan(v.jar(), lines, requestHost(req), req.URL.EscapedPath(), t.opt().Now())
 	if v.silent {
 		t.count(LateAnswer)
 		return p.changed(), nil
@@ -194,7 +194,7 @@ func (v *Visitor) Absorb(ctx context.Context, req *http.Request, resp *http.Resp
 func (v *Visitor) absorb(ctx context.Context, req *http.Request, p *plan, ctl *control) error {
 	in := p.newAuth || ctl.user != "" && (v.rec == nil || v.rec.meta.user != ctl.user || unsafe(req.Method))
 	if v.rec != nil && p.rotated && !in {
-		_, in = v.rec.authExpiry(v.t.opt.Cookies.Auth)
+		_, in = v.rec.authExpiry(v.t.opt().Cookies.Auth)
 	}
 	out := !in && p.leftAuth || ctl.anonymous || ctl.logout == current || ctl.logout == everywhere
 	var err error
@@ -239,13 +239,13 @@ func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
 	var evicted []cookie
 	next.jar, evicted = v.apply(r.jar, p)
 	next.data = mergeData(r.data, data)
-	now := v.t.opt.Now().UnixMilli()
-	limit := 2*max(v.t.opt.Limits.Cookies, 64) + 2*maxData + 8
+	now := v.t.opt().Now().UnixMilli()
+	limit := 2*max(v.t.opt().Limits.Cookies, 64) + 2*maxData + 8
 	args := []any{strconv.FormatUint(r.version, 10), v.t.ttl(next, now).Milliseconds(), limit}
 	add := func(op, field string, blob []byte) { args = append(args, op, field, blob) }
 	for _, c := range slices.Concat(p.set, p.refresh) {
 		op := "s"
-		if slices.Contains(v.t.opt.Cookies.Auth, c.name) {
+		if slices.Contains(v.t.opt().Cookies.Auth, c.name) {
 			op = "e"
 		}
 		f, blob := r.sealCookie(&c.cookie)
@@ -349,7 +349,7 @@ func (v *Visitor) keepAnonymous(ctx context.Context, req *http.Request, p *plan,
 	next, _ := v.apply(v.jar(), p)
 	fits := len(data) == 0
 	for i := range next {
-		fits = fits && slices.Contains(v.t.opt.Cookies.Sealed, next[i].name)
+		fits = fits && slices.Contains(v.t.opt().Cookies.Sealed, next[i].name)
 	}
 	if fits && v.seal(ctx, next) || v.overtaken(ctx) {
 		return nil
@@ -365,7 +365,7 @@ func (v *Visitor) keepAnonymous(ctx context.Context, req *http.Request, p *plan,
 	}
 	// Without a record: what can be sealed is.
 	v.seal(ctx, slices.DeleteFunc(next, func(c cookie) bool {
-		return !slices.Contains(v.t.opt.Cookies.Sealed, c.name)
+		return !slices.Contains(v.t.opt().Cookies.Sealed, c.name)
 	}))
 	return nil
 }
@@ -382,13 +382,13 @@ func (v *Visitor) seal(ctx context.Context, jar []cookie) bool {
 	value, persist := "", time.Duration(0)
 	if len(jar) > 0 {
 		var ok bool
-		if value, ok = t.first().sealJar(t.opt.CookieName, j); !ok {
+		if value, ok = t.first().sealJar(t.opt().CookieName, j); !ok {
 			return false
 		}
 		for i := range jar {
 			persist = max(persist, time.Duration(jar[i].expires-v.at)*time.Millisecond)
 		}
-		persist = min(persist, t.opt.Lifetime.Absolute)
+		persist = min(persist, t.opt().Lifetime.Absolute)
 	} else if v.mode == inNothing {
 		v.sealed, v.digest = nil, ""
 		return true
@@ -397,7 +397,7 @@ func (v *Visitor) seal(ctx context.Context, jar []cookie) bool {
 		return true
 	}
 	v.sealed, v.digest = j, ""
-	v.out = t.opt.setCookie(value, persist)
+	v.out = t.opt().setCookie(value, persist)
 	return true
 }
 
@@ -418,10 +418,10 @@ func (v *Visitor) overtaken(ctx context.Context) bool {
 	default:
 		return false
 	}
-	late := t.opt.Now().UnixMilli()-v.at > tombstoneLife.Milliseconds()
+	late := t.opt().Now().UnixMilli()-v.at > tombstoneLife.Milliseconds()
 	if !late && !t.isDown() {
 		// A record that is over is no string, and so an error.
-		value, err := t.opt.Client.Get(ctx, t.recordKey(i)).Result()
+		value, err := t.opt().Client.Get(ctx, t.recordKey(i)).Result()
 		t.heard(ctx, err)
 		late = err == nil && value == tombstone
 	}
@@ -441,7 +441,7 @@ func (v *Visitor) reseal(ctx context.Context) {
 // expose lets the browser see the cookies that expose names, as the app sent
 // them, without Domain and HttpOnly.
 func (v *Visitor) expose(lines []string, req *http.Request) {
-	o := &v.t.opt
+	o := v.t.opt()
 	if len(o.Cookies.Expose) == 0 || v.finished {
 		return
 	}

@@ -68,7 +68,7 @@ func (t *Terminator) named(ctx context.Context, sel Selector) (ids []id, err err
 		return ids, nil
 	}
 	for _, s := range *t.secrets.Load() {
-		fields, err := t.opt.Client.HKeys(ctx, t.userKey(s.userKey(t.opt.Identity.Realm, sel.User))).Result()
+		fields, err := t.opt().Client.HKeys(ctx, t.userKey(s.userKey(t.opt().Identity.Realm, sel.User))).Result()
 		if err != nil {
 			return nil, t.unavailable(err)
 		}
@@ -102,10 +102,10 @@ func (t *Terminator) everyID(ctx context.Context) (ids []id, err error) {
 		}
 		return keys.Err()
 	}
-	if cluster, ok := t.opt.Client.(*redis.ClusterClient); ok {
+	if cluster, ok := t.opt().Client.(*redis.ClusterClient); ok {
 		err = cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return walk(ctx, c) })
 	} else {
-		err = walk(ctx, t.opt.Client)
+		err = walk(ctx, t.opt().Client)
 	}
 	if err != nil {
 		return nil, t.unavailable(err)
@@ -122,7 +122,7 @@ func globEscape(s string) string {
 // infos adds what the operator may know of some records, in one round trip.
 func (t *Terminator) infos(ctx context.Context, out []Info, ids []id) ([]Info, error) {
 	metas, left := make([]*redis.StringCmd, len(ids)), make([]*redis.DurationCmd, len(ids))
-	_, err := t.opt.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := t.opt().Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for n, i := range ids {
 			metas[n], left[n] = p.HGet(ctx, t.recordKey(i), fieldMeta), p.PTTL(ctx, t.recordKey(i))
 		}
@@ -143,7 +143,7 @@ func (t *Terminator) infos(ctx context.Context, out []Info, ids []id) ([]Info, e
 			info.SignedIn = time.UnixMilli(m.signedIn).UTC()
 		}
 		if ttl := left[n].Val(); ttl > 0 {
-			info.Expires = t.opt.Now().Add(ttl).UTC()
+			info.Expires = t.opt().Now().Add(ttl).UTC()
 		}
 		out = append(out, info)
 	}
@@ -164,13 +164,13 @@ func (t *Terminator) openMetaField(i id, value string) (meta, *secret, bool) {
 func (t *Terminator) UserDigests(ctx context.Context, user string) ([]string, error) {
 	var out []string
 	for _, s := range *t.secrets.Load() {
-		g, err := t.opt.Client.HGet(ctx, t.userKey(s.userKey(t.opt.Identity.Realm, user)), "g").Result()
+		g, err := t.opt().Client.HGet(ctx, t.userKey(s.userKey(t.opt().Identity.Realm, user)), "g").Result()
 		switch {
 		case errors.Is(err, redis.Nil):
 		case err != nil:
 			return nil, t.unavailable(err)
 		default:
-			out = append(out, s.userDigest(t.opt.Identity.Realm, user, g))
+			out = append(out, s.userDigest(t.opt().Identity.Realm, user, g))
 		}
 	}
 	return out, nil
@@ -187,7 +187,7 @@ func (t *Terminator) Revoke(ctx context.Context, sel Selector) (n int, end End, 
 	case sel.User != "" && sel.Session == "" && !sel.All:
 		return t.revokeUser(ctx, sel.User, true, "")
 	case sel.All && sel.Session == "" && sel.User == "":
-		if err := t.mark(ctx, everybody, t.opt.Now().UnixMilli()); err != nil {
+		if err := t.mark(ctx, everybody, t.opt().Now().UnixMilli()); err != nil {
 			return 0, End{}, err
 		}
 		t.local.clear()
@@ -213,8 +213,8 @@ func (t *Terminator) revokeSession(ctx context.Context, session string) (n int, 
 	if m, s, ok := t.openMetaField(i, fields[fieldMeta]); ok {
 		r := &record{meta: m, session: session}
 		if m.user != "" {
-			r.userKey = s.userKey(t.opt.Identity.Realm, m.user)
-			end.Users = []string{s.userDigest(t.opt.Identity.Realm, m.user, m.generation)}
+			r.userKey = s.userKey(t.opt().Identity.Realm, m.user)
+			end.Users = []string{s.userDigest(t.opt().Identity.Realm, m.user, m.generation)}
 		}
 		t.unregister(ctx, r)
 	}
@@ -224,9 +224,9 @@ func (t *Terminator) revokeSession(ctx context.Context, session string) (n int, 
 // revokeUser ends a user's sessions but for keep. With barred, a not-before
 // mark ends those too whose sign-in is on its way.
 func (t *Terminator) revokeUser(ctx context.Context, uid string, barred bool, keep string) (n int, end End, err error) {
-	now := t.opt.Now().UnixMilli()
+	now := t.opt().Now().UnixMilli()
 	for _, s := range *t.secrets.Load() {
-		u := s.userKey(t.opt.Identity.Realm, uid)
+		u := s.userKey(t.opt().Identity.Realm, uid)
 		mark, generation := "", ""
 		if barred {
 			// The edges' own copy of the mark holds whatever happens after.
@@ -235,13 +235,13 @@ func (t *Terminator) revokeUser(ctx context.Context, uid string, barred bool, ke
 			}
 			mark, generation = strconv.FormatInt(now, 10), newGeneration(now)
 		}
-		vals, err := t.run(ctx, scriptRevoke, t.userKey(u), mark, generation, t.opt.Lifetime.Absolute.Milliseconds(), keep).Slice()
+		vals, err := t.run(ctx, scriptRevoke, t.userKey(u), mark, generation, t.opt().Lifetime.Absolute.Milliseconds(), keep).Slice()
 		if err != nil {
 			return n, end, t.unavailable(err)
 		}
 		got := texts(vals)
 		if len(got) > 0 && got[0] != "" {
-			end.Users = append(end.Users, s.userDigest(t.opt.Identity.Realm, uid, got[0]))
+			end.Users = append(end.Users, s.userDigest(t.opt().Identity.Realm, uid, got[0]))
 		}
 		for _, name := range got[min(1, len(got)):] {
 			i, ok := parseID(name)
@@ -284,7 +284,7 @@ func (t *Terminator) ended(ctx context.Context, e End) {
 	if len(e.Sessions)+len(e.Users) == 0 && !e.All {
 		return
 	}
-	if err := t.opt.Ended(ctx, e); err != nil {
+	if err := t.opt().Ended(ctx, e); err != nil {
 		t.warn("not every edge has acknowledged that a session ended", err)
 	}
 }

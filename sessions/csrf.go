@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"strings"
@@ -40,7 +41,7 @@ func (t *Terminator) isOrigin(origin string, r *http.Request) bool {
 	if err != nil || u.Path != "" || u.RawQuery != "" || u.User != nil || u.Host == "" {
 		return false
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || t.opt.CookieSecure && !loopback(u.Hostname())) {
+	if u.Scheme != "https" && (u.Scheme != "http" || t.opt().CookieSecure && !loopback(u.Hostname())) {
 		return false
 	}
 	return strings.EqualFold(withoutPort(u.Host, u.Scheme), withoutPort(requestHost(r), u.Scheme))
@@ -63,7 +64,7 @@ func withoutPort(host, scheme string) string {
 // it is refused unless the browser proves that it comes from a page of this
 // origin. In every other mode, and for safe methods, it is the app's matter.
 func (t *Terminator) CheckCSRF(r *http.Request, _ *Visitor) (ok bool) {
-	if t.opt.CSRF != CSRFShared || !unsafe(r.Method) {
+	if t.opt().CSRF != CSRFShared || !unsafe(r.Method) {
 		return true
 	}
 	proven, _ := t.sameOrigin(r)
@@ -93,7 +94,7 @@ func (t *Terminator) sharedToken(host string) string {
 // repeatsShared says that the app has only sent the synthetic token back, in
 // either of Django's spellings.
 func (t *Terminator) repeatsShared(host string, c *cookie) bool {
-	if t.opt.CSRF != CSRFShared || c.name != csrfCookie {
+	if t.opt().CSRF != CSRFShared || c.name != csrfCookie {
 		return false
 	}
 	token := t.sharedToken(host)
@@ -102,19 +103,29 @@ func (t *Terminator) repeatsShared(host string, c *cookie) bool {
 
 // sharesCSRF: this visitor's CSRF cookie is the synthetic one.
 func (v *Visitor) sharesCSRF() bool {
-	return v.t.opt.CSRF == CSRFShared && v.rec == nil && !v.adopting
+	return v.t.opt().CSRF == CSRFShared && v.rec == nil && !v.adopting
 }
 
 // OwnsCSRF reports that forms with the synthetic token of csrf: shared are not
 // for this visitor, who has a session and a token of their own. Never in the
 // other modes.
 func (v *Visitor) OwnsCSRF() bool {
-	if v.shared || v.t.opt.CSRF != CSRFShared {
+	if v.shared || v.t.opt().CSRF != CSRFShared {
 		return false
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return !v.sharesCSRF()
+}
+
+// SharedCSRF names the synthetic token in force for a host, without telling
+// it: "" in every mode but csrf: shared.
+func (t *Terminator) SharedCSRF(host string) string {
+	if t.opt().CSRF != CSRFShared {
+		return ""
+	}
+	sum := t.first().digest.of("csrf name", strings.ToLower(host))
+	return hex.EncodeToString(sum[:8])
 }
 
 // DropSharedCSRF removes from the answer to a public request the Set-Cookie
@@ -124,13 +135,13 @@ func (v *Visitor) OwnsCSRF() bool {
 // token is another, has to be given the app's own answer.
 func (t *Terminator) DropSharedCSRF(resp *http.Response) (used bool) {
 	lines := resp.Header["Set-Cookie"]
-	if t.opt.CSRF != CSRFShared || len(lines) == 0 || resp.Request == nil {
+	if t.opt().CSRF != CSRFShared || len(lines) == 0 || resp.Request == nil {
 		return false
 	}
 	host := requestHost(resp.Request)
 	kept := make([]string, 0, len(lines))
 	for _, line := range lines {
-		c, ok := parseSetCookie(line, host, resp.Request.URL.EscapedPath(), t.opt.Now())
+		c, ok := parseSetCookie(line, host, resp.Request.URL.EscapedPath(), t.opt().Now())
 		if ok && t.repeatsShared(host, &c.cookie) {
 			used = true
 			continue

@@ -17,7 +17,7 @@ import (
 // the session.
 func (t *Terminator) identify(ctx context.Context, req *http.Request, jar []cookie) (uid string) {
 	var err error
-	switch t.opt.Identity.Source {
+	switch t.opt().Identity.Source {
 	case SourceProbe:
 		uid, err = t.askApp(ctx, req, jar)
 	case SourceDjango:
@@ -27,7 +27,7 @@ func (t *Terminator) identify(ctx context.Context, req *http.Request, jar []cook
 	}
 	if err != nil {
 		t.count(BadIdentity)
-		t.opt.Logger.Warn("the user of a session could not be found out", zap.Error(err))
+		t.opt().Logger.Warn("the user of a session could not be found out", zap.Error(err))
 		return ""
 	}
 	if uid != "" && !validUID(uid) || uid == "anonymous" {
@@ -42,10 +42,10 @@ const mostProbe = 64 << 10
 
 // askApp GETs the probe's URL with the jar.
 func (t *Terminator) askApp(ctx context.Context, req *http.Request, jar []cookie) (string, error) {
-	o := &t.opt.Identity
+	o := t.opt().Identity
 	ctx, cancel := context.WithTimeout(ctx, o.ProbeTimeout)
 	defer cancel()
-	host := t.opt.Upstream
+	host := t.opt().Upstream
 	if req != nil {
 		host = requestHost(req)
 	}
@@ -55,11 +55,11 @@ func (t *Terminator) askApp(ctx context.Context, req *http.Request, jar []cookie
 	}
 	ask.Host = host
 	ask.Header.Set("Accept", "application/json")
-	line, _ := cookieLine(jar, ask.URL.EscapedPath(), t.opt.Now().UnixMilli(), nil, t.opt.Cookies.Auth, t.opt.Limits.CookieHeader)
+	line, _ := cookieLine(jar, ask.URL.EscapedPath(), t.opt().Now().UnixMilli(), nil, t.opt().Cookies.Auth, t.opt().Limits.CookieHeader)
 	if line != "" {
 		ask.Header.Set("Cookie", line)
 	}
-	answer, err := t.opt.Probe(ctx, ask)
+	answer, err := t.opt().Probe(ctx, ask)
 	if err != nil {
 		return "", err
 	}
@@ -114,8 +114,8 @@ func pointTo(text []byte, pointer string) string {
 // askDjango reads the app's own session from its cache: the one read outside
 // our prefix.
 func (t *Terminator) askDjango(ctx context.Context, jar []cookie) (string, error) {
-	o := &t.opt.Identity
-	at := slices.IndexFunc(jar, func(c cookie) bool { return slices.Contains(t.opt.Cookies.Auth, c.name) })
+	o := t.opt().Identity
+	at := slices.IndexFunc(jar, func(c cookie) bool { return slices.Contains(t.opt().Cookies.Auth, c.name) })
 	if at < 0 || !djangoKey(jar[at].value) {
 		return "", nil
 	}
@@ -137,15 +137,15 @@ func djangoKey(s string) bool {
 // reidentify asks the probe again, where it was asked longer ago than
 // probe.every. It runs behind the request.
 func (t *Terminator) reidentify(r *record, now int64) {
-	if t.opt.Identity.Source != SourceProbe || r.meta.signedIn == 0 {
+	if t.opt().Identity.Source != SourceProbe || r.meta.signedIn == 0 {
 		return
 	}
 	last := r.identified.Load()
-	if now-last < t.opt.Identity.ProbeEvery.Milliseconds() || !r.identified.CompareAndSwap(last, now) {
+	if now-last < t.opt().Identity.ProbeEvery.Milliseconds() || !r.identified.CompareAndSwap(last, now) {
 		return
 	}
 	t.spawn(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, 2*t.opt.Identity.ProbeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, 2*t.opt().Identity.ProbeTimeout)
 		defer cancel()
 		uid, err := t.askApp(ctx, nil, r.jar)
 		if err != nil || uid == r.meta.user || uid == "anonymous" || uid != "" && !validUID(uid) {
@@ -159,7 +159,7 @@ func (t *Terminator) reidentify(r *record, now int64) {
 // if nobody else has.
 func (t *Terminator) setUser(ctx context.Context, r *record, uid string) {
 	next := r.clone()
-	next.meta.user, next.meta.generation, next.meta.identified = uid, "", t.opt.Now().UnixMilli()
+	next.meta.user, next.meta.generation, next.meta.identified = uid, "", t.opt().Now().UnixMilli()
 	if uid != "" {
 		g, err := t.register(ctx, next)
 		if err != nil {

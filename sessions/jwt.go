@@ -28,7 +28,7 @@ type claims struct {
 // jwt is the record's X-Edge-Identity at now. It is signed once for half of
 // its life: the app always gets one that is good for the other half.
 func (t *Terminator) jwt(r *record, now int64) string {
-	if t.opt.JWT.Off {
+	if t.opt().JWT.Off {
 		return ""
 	}
 	s := t.first()
@@ -36,8 +36,8 @@ func (t *Terminator) jwt(r *record, now int64) string {
 		return j.text
 	}
 	c := claims{
-		Issuer: "umbral", Audience: t.opt.JWT.Audience, Subject: r.meta.user, Session: r.session,
-		Issued: now / 1000, Expires: now/1000 + int64(t.opt.JWT.TTL/time.Second),
+		Issuer: "umbral", Audience: t.opt().JWT.Audience, Subject: r.meta.user, Session: r.session,
+		Issued: now / 1000, Expires: now/1000 + int64(t.opt().JWT.TTL/time.Second),
 	}
 	for _, d := range r.data {
 		if c.Data == nil {
@@ -50,7 +50,7 @@ func (t *Terminator) jwt(r *record, now int64) string {
 		t.warn("a JWT could not be signed", err)
 		return ""
 	}
-	r.jwt.Store(&signedJWT{text: text, until: now + t.opt.JWT.TTL.Milliseconds()/2, secret: s})
+	r.jwt.Store(&signedJWT{text: text, until: now + t.opt().JWT.TTL.Milliseconds()/2, secret: s})
 	return text
 }
 
@@ -60,8 +60,8 @@ func (t *Terminator) signJWT(s *secret, c claims) (string, error) {
 		return "", err
 	}
 	key := jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: s.ed, KeyID: s.kid}}
-	if t.opt.JWT.Alg == "HS256" {
-		shared := t.opt.JWT.Key
+	if t.opt().JWT.Alg == "HS256" {
+		shared := t.opt().JWT.Key
 		if len(shared) == 0 {
 			shared = s.hs
 		}
@@ -82,7 +82,7 @@ func (t *Terminator) signJWT(s *secret, c claims) (string, error) {
 // keys only, none where the algorithm is symmetric.
 func (t *Terminator) JWKS() []byte {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
-	if t.opt.JWT.Alg == "EdDSA" {
+	if t.opt().JWT.Alg == "EdDSA" {
 		for _, s := range *t.secrets.Load() {
 			set.Keys = append(set.Keys, jose.JSONWebKey{Key: s.ed.Public(), KeyID: s.kid, Algorithm: "EdDSA", Use: "sig"})
 		}

@@ -73,7 +73,7 @@ func (p *perIP) thin(rate Rate, now int64) {
 
 // admit says whether this address may have another anonymous record.
 func (t *Terminator) admit(_ context.Context, ip string) bool {
-	if t.perIP.allow(ip, t.opt.Limits.NewPerIP, t.opt.Now().UnixMilli()) {
+	if t.perIP.allow(ip, t.opt().Limits.NewPerIP, t.opt().Now().UnixMilli()) {
 		return true
 	}
 	t.count(TooManyPerIP)
@@ -82,9 +82,9 @@ func (t *Terminator) admit(_ context.Context, ip string) bool {
 
 // admitRecord counts an anonymous record among all there are.
 func (t *Terminator) admitRecord(ctx context.Context, r *record) (bool, error) {
-	now := t.opt.Now().UnixMilli()
+	now := t.opt().Now().UnixMilli()
 	until := now + t.ttl(r, now).Milliseconds()
-	n, err := t.run(ctx, scriptAdmit, t.anonKey(), r.session, until, now, t.opt.Limits.MaxAnonymous).Int()
+	n, err := t.run(ctx, scriptAdmit, t.anonKey(), r.session, until, now, t.opt().Limits.MaxAnonymous).Int()
 	if err != nil {
 		return false, t.unavailable(err)
 	}

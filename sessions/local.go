@@ -99,10 +99,10 @@ type link struct {
 }
 
 // trusted says whether local records are current.
-func (t *Terminator) trusted() bool { return t.opt.Alone || t.link.tracking.Load() }
+func (t *Terminator) trusted() bool { return t.opt().Alone || t.link.tracking.Load() }
 
 // inGrace says whether a local record may serve although Redis is gone.
 func (t *Terminator) inGrace(now int64) bool {
 	return t.link.watched.Load() &&
-		(t.trusted() || now-t.link.lost.Load() <= t.opt.OfflineGrace.Milliseconds())
+		(t.trusted() || now-t.link.lost.Load() <= t.opt().OfflineGrace.Milliseconds())
 }

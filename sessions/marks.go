@@ -33,7 +33,7 @@ func (m *marks) hit(r *record) bool {
 // loadMarks reads all marks: there are as many as revocations in the last
 // absolute lifetime.
 func (t *Terminator) loadMarks(ctx context.Context) error {
-	all, err := t.opt.Client.HGetAll(ctx, t.marksKey()).Result()
+	all, err := t.opt().Client.HGetAll(ctx, t.marksKey()).Result()
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (t *Terminator) loadMarks(ctx context.Context) error {
 	for {
 		old := t.marks.Load()
 		next := &marks{all: max(m.all, old.all), users: m.users}
-		oldest := t.opt.Now().Add(-t.opt.Lifetime.Absolute).UnixMilli()
+		oldest := t.opt().Now().Add(-t.opt().Lifetime.Absolute).UnixMilli()
 		for who, ms := range old.users {
 			if ms > next.users[who] && ms > oldest {
 				next.users[who] = ms
@@ -82,7 +82,7 @@ func (t *Terminator) mark(ctx context.Context, who string, ms int64) error {
 			break
 		}
 	}
-	life := t.opt.Lifetime.Absolute.Milliseconds()
+	life := t.opt().Lifetime.Absolute.Milliseconds()
 	if err := t.run(ctx, scriptMark, t.marksKey(), who, ms, ms-life, life).Err(); err != nil {
 		return t.unavailable(err)
 	}

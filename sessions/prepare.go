@@ -46,14 +46,14 @@ func (v *Visitor) Prepare(out *http.Request, access Access, names []string) {
 		}
 	}
 	h[HeaderAuth] = []string{auth}
-	if v.t.opt.CSRF == CSRFShared && (access == AccessPublic && !unsafe(out.Method) || access == AccessFull && v.sharesCSRF()) &&
+	if v.t.opt().CSRF == CSRFShared && (access == AccessPublic && !unsafe(out.Method) || access == AccessFull && v.sharesCSRF()) &&
 		!slices.Contains(names, csrfCookie) {
 		line = withCookie(line, csrfCookie, v.t.sharedToken(requestHost(out)))
 	}
 	if line != "" {
 		h["Cookie"] = []string{line}
 	}
-	if access == AccessFull && v.t.opt.CSRF != CSRFOff {
+	if access == AccessFull && v.t.opt().CSRF != CSRFOff {
 		v.inject(out, path)
 	}
 }

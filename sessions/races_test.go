@@ -232,7 +232,7 @@ func TestParallelRequests(t *testing.T) {
 func (b *browser) id() string {
 	s := b.edge.term.first()
 	var tok token
-	if _, ok := s.openSession(b.edge.term.opt.CookieName, b.cookies[b.edge.term.opt.CookieName], &tok); !ok {
+	if _, ok := s.openSession(b.edge.term.opt().CookieName, b.cookies[b.edge.term.opt().CookieName], &tok); !ok {
 		return ""
 	}
 	return s.id(&tok).String()

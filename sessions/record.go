@@ -112,8 +112,8 @@ func (r *record) finish(t *Terminator) {
 	r.session = r.id.String()
 	r.user, r.userKey = "", ""
 	if r.meta.user != "" {
-		r.user = r.secret.userDigest(t.opt.Identity.Realm, r.meta.user, r.meta.generation)
-		r.userKey = r.secret.userKey(t.opt.Identity.Realm, r.meta.user)
+		r.user = r.secret.userDigest(t.opt().Identity.Realm, r.meta.user, r.meta.generation)
+		r.userKey = r.secret.userKey(t.opt().Identity.Realm, r.meta.user)
 	}
 	r.lineUntil, r.bypass = 1<<62, false
 	simple := true
@@ -123,14 +123,14 @@ func (r *record) finish(t *Terminator) {
 		if c.expires != 0 {
 			r.lineUntil = min(r.lineUntil, c.expires)
 		}
-		r.bypass = r.bypass || slices.Contains(t.opt.Cookies.Bypass, c.name)
+		r.bypass = r.bypass || slices.Contains(t.opt().Cookies.Bypass, c.name)
 	}
 	r.identified.Store(r.meta.identified)
 	if r.line = ""; !simple {
 		r.lineUntil = 0
 		return
 	}
-	r.line, _ = cookieLine(r.jar, "/", 0, nil, t.opt.Cookies.Auth, t.opt.Limits.CookieHeader)
+	r.line, _ = cookieLine(r.jar, "/", 0, nil, t.opt().Cookies.Auth, t.opt().Limits.CookieHeader)
 }
 
 // hash is the record as the arguments of HSET.
@@ -260,8 +260,8 @@ func (r *record) authExpiry(auth []string) (expires int64, has bool) {
 // or the end of the app's cookie before that.
 func (t *Terminator) end(r *record) int64 {
 	end := r.meta.deadline
-	if t.opt.Lifetime.Mode == Follow {
-		if e, has := r.authExpiry(t.opt.Cookies.Auth); has && e != 0 {
+	if t.opt().Lifetime.Mode == Follow {
+		if e, has := r.authExpiry(t.opt().Cookies.Auth); has && e != 0 {
 			end = min(end, e)
 		}
 	}
@@ -276,9 +276,9 @@ func (t *Terminator) ttl(r *record, now int64) time.Duration {
 	case r.probation.Load() != 0:
 		end = min(end, r.probation.Load())
 	case r.meta.signedIn == 0:
-		end = min(end, now+t.opt.Lifetime.Anonymous.Milliseconds())
+		end = min(end, now+t.opt().Lifetime.Anonymous.Milliseconds())
 	}
-	if idle := t.opt.Lifetime.Idle; idle > 0 {
+	if idle := t.opt().Lifetime.Idle; idle > 0 {
 		end = min(end, now+idle.Milliseconds())
 	}
 	return time.Duration(max(end-now, 1)) * time.Millisecond

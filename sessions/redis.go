@@ -219,7 +219,7 @@ func (t *Terminator) run(ctx context.Context, s *redis.Script, key string, args 
 	if t.isDown() {
 		return redis.NewCmdResult(nil, errDown)
 	}
-	cmd := s.Run(ctx, t.opt.Client, []string{key}, args...)
+	cmd := s.Run(ctx, t.opt().Client, []string{key}, args...)
 	t.heard(ctx, cmd.Err())
 	return cmd
 }
@@ -260,7 +260,7 @@ func (t *Terminator) read(ctx context.Context, s *secret, tok token) (*record, p
 		return nil, absent, t.unavailable(errDown)
 	}
 	key := t.recordKey(i)
-	pipe := t.opt.Client.Pipeline()
+	pipe := t.opt().Client.Pipeline()
 	all, left := pipe.HGetAll(ctx, key), pipe.PTTL(ctx, key)
 	_, err := pipe.Exec(ctx)
 	t.heard(ctx, err)
@@ -279,7 +279,7 @@ func (t *Terminator) read(ctx context.Context, s *secret, tok token) (*record, p
 		return nil, absent, nil
 	}
 	if ttl := left.Val(); ttl > 0 {
-		r.expires.Store(t.opt.Now().Add(ttl).UnixMilli())
+		r.expires.Store(t.opt().Now().Add(ttl).UnixMilli())
 		// A touch has lengthened its life since: the cookie has come back.
 		if p := r.meta.probation; p != 0 && r.expires.Load() <= p+time.Second.Milliseconds() {
 			r.probation.Store(p)
@@ -295,7 +295,7 @@ func isWrongType(err error) bool {
 // forwarded follows the tombstone of a record that was moved to a new first
 // secret; every other tombstone is the end.
 func (t *Terminator) forwarded(ctx context.Context, s *secret, tok token, i id) (*record, presence, error) {
-	v, err := t.opt.Client.Get(ctx, t.recordKey(i)).Bytes()
+	v, err := t.opt().Client.Get(ctx, t.recordKey(i)).Bytes()
 	switch {
 	case errors.Is(err, redis.Nil) || isWrongType(err):
 		return nil, buried, nil
@@ -342,7 +342,7 @@ func (r *record) forward(next *record) []byte {
 
 // create writes a new record; false where its name is taken.
 func (t *Terminator) create(ctx context.Context, r *record) (bool, error) {
-	now := t.opt.Now()
+	now := t.opt().Now()
 	ttl := t.ttl(r, now.UnixMilli())
 	args := append([]any{ttl.Milliseconds()}, r.hash()...)
 	n, err := t.run(ctx, scriptCreate, t.recordKey(r.id), args...).Int()

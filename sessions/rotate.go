@@ -35,7 +35,7 @@ func (v *Visitor) signIn(ctx context.Context, req *http.Request, p *plan, ctl *c
 	case m.signedIn == 0 && v.overtaken(ctx):
 		return nil
 	case m.signedIn == 0 && !t.admit(ctx, v.ip):
-		v.seal(ctx, slices.DeleteFunc(next, func(c cookie) bool { return !slices.Contains(t.opt.Cookies.Sealed, c.name) }))
+		v.seal(ctx, slices.DeleteFunc(next, func(c cookie) bool { return !slices.Contains(t.opt().Cookies.Sealed, c.name) }))
 		return nil
 	}
 	var data []datum
@@ -64,13 +64,13 @@ func (t *Terminator) prepare(ctx context.Context, s *secret, tok token, jar []co
 		since = m.created
 	}
 	if m.deadline == 0 {
-		m.deadline = since + t.opt.Lifetime.Absolute.Milliseconds()
+		m.deadline = since + t.opt().Lifetime.Absolute.Milliseconds()
 	}
 	r.meta, r.jar, r.data = m, slices.Clone(jar), data
 	for i := range r.jar {
 		r.version = max(r.version, r.jar[i].version)
 	}
-	expires, has := r.authExpiry(t.opt.Cookies.Auth)
+	expires, has := r.authExpiry(t.opt().Cookies.Auth)
 	r.meta.persistent = has && expires != 0
 	if m.user != "" {
 		if r.meta.generation, err = t.register(ctx, r); err != nil {
@@ -83,10 +83,10 @@ func (t *Terminator) prepare(ctx context.Context, s *secret, tok token, jar []co
 
 // register adds the session to its user's; sessions over per_user go.
 func (t *Terminator) register(ctx context.Context, r *record) (generation string, err error) {
-	now := t.opt.Now().UnixMilli()
-	u := r.secret.userKey(t.opt.Identity.Realm, r.meta.user)
+	now := t.opt().Now().UnixMilli()
+	u := r.secret.userKey(t.opt().Identity.Realm, r.meta.user)
 	vals, err := t.run(ctx, scriptRegister, t.userKey(u), r.id.String(), r.meta.signedIn, r.meta.deadline,
-		now, newGeneration(now), max(t.opt.Limits.PerUser, 0)).Slice()
+		now, newGeneration(now), max(t.opt().Limits.PerUser, 0)).Slice()
 	if err != nil {
 		return "", t.unavailable(err)
 	}
@@ -122,7 +122,7 @@ func (t *Terminator) unregister(ctx context.Context, r *record) {
 		}
 	}
 	if r.meta.signedIn == 0 {
-		t.opt.Client.ZRem(ctx, t.anonKey(), r.session)
+		t.opt().Client.ZRem(ctx, t.anonKey(), r.session)
 	}
 }
 
@@ -137,8 +137,8 @@ func (v *Visitor) begin(ctx context.Context, jar []cookie, data []datum, m meta)
 	if err != nil {
 		return err
 	}
-	if v.mode == inNothing && t.opt.Lifetime.Probation > 0 {
-		r.probation.Store(m.created + t.opt.Lifetime.Probation.Milliseconds())
+	if v.mode == inNothing && t.opt().Lifetime.Probation > 0 {
+		r.probation.Store(m.created + t.opt().Lifetime.Probation.Milliseconds())
 	}
 	if m.signedIn == 0 {
 		ok, err := t.admitRecord(ctx, r)
@@ -189,7 +189,7 @@ func (t *Terminator) bury(ctx context.Context, i id) error {
 
 // discard undoes a record that nobody has been told of.
 func (t *Terminator) discard(ctx context.Context, r *record) {
-	t.opt.Client.Unlink(ctx, t.recordKey(r.id))
+	t.opt().Client.Unlink(ctx, t.recordKey(r.id))
 	t.unregister(ctx, r)
 }
 
@@ -208,7 +208,7 @@ func (v *Visitor) take(r *record) {
 // reissue gives the browser the cookie of r. Its life mirrors the app's: a
 // browser-session cookie, or one that lasts as long as the session may.
 func (v *Visitor) reissue(r *record) {
-	value, err := r.secret.signSession(v.t.opt.CookieName, &r.token)
+	value, err := r.secret.signSession(v.t.opt().CookieName, &r.token)
 	if err != nil {
 		v.t.warn("a session cookie could not be made", err)
 		return
@@ -217,7 +217,7 @@ func (v *Visitor) reissue(r *record) {
 	if r.meta.persistent {
 		persist = time.Duration(r.meta.deadline-v.at) * time.Millisecond
 	}
-	v.out = v.t.opt.setCookie(value, persist)
+	v.out = v.t.opt().setCookie(value, persist)
 }
 
 // rotate replaces old by a record with another token.
@@ -299,7 +299,7 @@ func (t *Terminator) carry(ctx context.Context, old, next *record, left map[stri
 			continue
 		}
 		c, ok := decodeCookie(plain)
-		if !ok || slices.Contains(t.opt.Cookies.Auth, c.name) {
+		if !ok || slices.Contains(t.opt().Cookies.Auth, c.name) {
 			continue
 		}
 		was, is := inJar(old.jar, c.name, c.path), inJar(next.jar, c.name, c.path)
@@ -336,7 +336,7 @@ func (v *Visitor) move(ctx context.Context) {
 	if err != nil {
 		if errors.Is(err, errBarred) {
 			v.rec, v.gone = nil, true
-			v.out = t.opt.setCookie("", 0)
+			v.out = t.opt().setCookie("", 0)
 		}
 		return
 	}
@@ -399,10 +399,10 @@ func (v *Visitor) signOut(ctx context.Context, p *plan, all bool) error {
 	v.forget = true
 	v.mode = inNothing
 	v.seal(ctx, slices.DeleteFunc(next, func(c cookie) bool {
-		return !slices.Contains(t.opt.Cookies.Sealed, c.name) || slices.Contains(t.opt.Cookies.Auth, c.name)
+		return !slices.Contains(t.opt().Cookies.Sealed, c.name) || slices.Contains(t.opt().Cookies.Auth, c.name)
 	}))
 	if v.sealed == nil {
-		v.out = t.opt.setCookie("", 0)
+		v.out = t.opt().setCookie("", 0)
 	}
 	return nil
 }
@@ -426,7 +426,7 @@ func (v *Visitor) settleAdoption(ctx context.Context, req *http.Request, resp *h
 	adopted := v.sealed.cookies
 	for _, c := range adopted {
 		gone := http.Cookie{Name: c.name, Path: "/", MaxAge: -1}
-		if !slices.Contains(t.opt.Cookies.Expose, c.name) {
+		if !slices.Contains(t.opt().Cookies.Expose, c.name) {
 			v.also = append(v.also, gone.String())
 		}
 	}

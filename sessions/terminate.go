@@ -7,13 +7,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 )
 
 // Terminator ends sessions at the edge. It is safe for concurrent use.
 type Terminator struct {
-	opt     Options
+	options atomic.Pointer[Options]
 	prefix  string // PREFIX:edge:
 	secrets atomic.Pointer[[]*secret]
 	local   *local
@@ -38,13 +39,34 @@ func New(o Options) (*Terminator, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	t := &Terminator{opt: o, prefix: o.Prefix + ":edge:", local: newLocal(max(o.LocalRecords, 0))}
+	t := &Terminator{prefix: o.Prefix + ":edge:", local: newLocal(max(o.LocalRecords, 0))}
+	t.options.Store(&o)
 	t.marks.Store(&marks{})
 	t.anonymous = &Visitor{t: t, shared: true}
 	if err := t.Reload(o.Secrets); err != nil {
 		return nil, err
 	}
 	return t, nil
+}
+
+// opt are the options in force, which Configure replaces as a whole.
+func (t *Terminator) opt() *Options { return t.options.Load() }
+
+// Configure puts other options into force, for sessions that there are as for
+// new ones; on an error the old ones stay. What a Terminator is wired to stays
+// as New was given it: Client, Prefix, Secrets, Alone, LocalRecords, Logger,
+// Now, Ended, Probe.
+func (t *Terminator) Configure(o Options) error {
+	was := t.opt()
+	o.Client, o.Prefix, o.Secrets, o.Alone, o.LocalRecords = was.Client, was.Prefix, was.Secrets, was.Alone, was.LocalRecords
+	o.Logger, o.Now, o.Ended, o.Probe = was.Logger, was.Now, was.Ended, was.Probe
+	o.defaults()
+	if err := o.check(); err != nil {
+		return err
+	}
+	t.options.Store(&o)
+	t.local.clear() // what was worked out for records depends on the options
+	return nil
 }
 
 // Reload takes other secrets: the first signs, all verify. On an error the
@@ -66,7 +88,7 @@ func (t *Terminator) Start(ctx context.Context) {
 	t.life.Lock()
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	t.life.Unlock()
-	t.link.lost.Store(t.opt.Now().UnixMilli())
+	t.link.lost.Store(t.opt().Now().UnixMilli())
 	t.link.watched.Store(true)
 	t.spawn(t.follow)
 	t.spawn(t.flushTouches)
@@ -123,7 +145,7 @@ func (t *Terminator) Visit(ctx context.Context, r *http.Request) *Visitor {
 func (t *Terminator) Recall(ctx context.Context, r *http.Request) *Visitor {
 	v, bad := t.visit(ctx, r.Header["Cookie"])
 	switch {
-	case bad, v.old, v.adopting:
+	case bad, v.old, v.adopting, v.out != "":
 		return nil
 	case v.shared:
 	case v.mode == inSession:
@@ -143,13 +165,19 @@ func (t *Terminator) visit(ctx context.Context, fields []string) (v *Visitor, ba
 	if len(fields) == 0 {
 		return t.anonymous, false
 	}
-	value, n := find(fields, t.opt.CookieName)
+	value, n := find(fields, t.opt().CookieName)
 	if n != 1 {
 		return t.without(ctx, fields), n > 1
 	}
-	v = &Visitor{t: t, ctx: ctx, at: t.opt.Now().UnixMilli(), fields: t.allowed(fields)}
-	if !v.open(value) {
+	v = &Visitor{t: t, ctx: ctx, at: t.opt().Now().UnixMilli(), fields: t.allowed(fields)}
+	switch age, ok := v.open(value); {
+	// Five minutes for the clocks of other edges.
+	case !ok || age < -5*time.Minute:
 		return t.without(ctx, fields), true
+	// The date in the cookie is cut to the second; the record's end is exact.
+	case age >= t.opt().Lifetime.Absolute+time.Second:
+		// Ours, and of use to nobody any more: Redis need not be asked.
+		return &Visitor{t: t, ctx: ctx, at: v.at, fields: v.fields, out: t.opt().setCookie("", 0)}, false
 	}
 	return v, false
 }
@@ -163,37 +191,33 @@ func (t *Terminator) recall(i id, now int64) *record {
 	return nil
 }
 
-// open verifies the cookie's value under any secret in force.
-func (v *Visitor) open(value string) bool {
-	t := v.t
-	// Five minutes for the clocks of other edges.
-	const skew = 5 * 60
-	sound := func(issued int64) bool {
-		return v.at-issued*1000 < t.opt.Lifetime.Absolute.Milliseconds() && issued*1000-v.at < skew*1000
-	}
-	for i, s := range *t.secrets.Load() {
+// open verifies the cookie's value under any secret in force, and says how old
+// it is.
+func (v *Visitor) open(value string) (age time.Duration, ok bool) {
+	o := v.t.opt()
+	since := func(issued int64) time.Duration { return time.Duration(v.at-issued*1000) * time.Millisecond }
+	for i, s := range *v.t.secrets.Load() {
 		if len(value) == sessionLength {
-			if issued, ok := s.openSession(t.opt.CookieName, value, &v.token); ok {
-				v.secret, v.old = s, i > 0
-				v.mode = inSession
-				return sound(issued)
+			if issued, ok := s.openSession(o.CookieName, value, &v.token); ok {
+				v.secret, v.old, v.mode = s, i > 0, inSession
+				return since(issued), true
 			}
 			continue
 		}
-		if j, issued, ok := s.openSealed(t.opt.CookieName, value); ok {
-			v.secret, v.old = s, i > 0
-			v.mode, v.sealed = inSealed, j
+		if j, issued, ok := s.openSealed(o.CookieName, value); ok {
+			age = since(issued)
+			v.secret, v.mode, v.sealed = s, inSealed, j
 			// Half its age gone: time for another.
-			v.old = v.old || v.at-issued*1000 > t.opt.Lifetime.Absolute.Milliseconds()/2
-			return sound(issued)
+			v.old = i > 0 || age > o.Lifetime.Absolute/2
+			return age, true
 		}
 	}
-	return false
+	return 0, false
 }
 
 // allowed is what of the browser's own cookies may go up at all.
 func (t *Terminator) allowed(fields []string) []string {
-	if len(t.opt.Cookies.ClientAllow) == 0 {
+	if len(t.opt().Cookies.ClientAllow) == 0 {
 		return nil
 	}
 	return fields
@@ -202,17 +226,17 @@ func (t *Terminator) allowed(fields []string) []string {
 // without is the visitor of a request with cookies, none of them ours.
 func (t *Terminator) without(ctx context.Context, fields []string) *Visitor {
 	var adopted []cookie
-	if t.opt.Cookies.AdoptOnce {
+	if t.opt().Cookies.AdoptOnce {
 		adopted = t.adopt(fields)
 	}
-	allowed := slices.ContainsFunc(t.opt.Cookies.ClientAllow, func(name string) bool {
+	allowed := slices.ContainsFunc(t.opt().Cookies.ClientAllow, func(name string) bool {
 		_, n := find(fields, name)
 		return n == 1
 	})
 	if adopted == nil && !allowed {
 		return t.anonymous
 	}
-	v := &Visitor{t: t, ctx: ctx, at: t.opt.Now().UnixMilli(), fields: t.allowed(fields)}
+	v := &Visitor{t: t, ctx: ctx, at: t.opt().Now().UnixMilli(), fields: t.allowed(fields)}
 	if adopted != nil {
 		v.adopting = true
 		v.sealed = &sealedJar{cookies: adopted}
@@ -223,13 +247,13 @@ func (t *Terminator) without(ctx context.Context, fields []string) *Visitor {
 // adopt takes the app's cookies from a browser that still holds them itself:
 // nothing, unless one of auth is among them, once.
 func (t *Terminator) adopt(fields []string) []cookie {
-	c := &t.opt.Cookies
-	now := t.opt.Now().UnixMilli()
+	c := t.opt().Cookies
+	now := t.opt().Now().UnixMilli()
 	var jar []cookie
 	auth := false
 	for _, name := range slices.Concat(c.Auth, c.RotateOn, c.Sealed) {
 		v, n := find(fields, name)
-		if n != 1 || v == "" || !validValue(v) || strings.Contains(v, `"`) || len(name)+len(v) > t.opt.Limits.CookieBytes ||
+		if n != 1 || v == "" || !validValue(v) || strings.Contains(v, `"`) || len(name)+len(v) > t.opt().Limits.CookieBytes ||
 			inJar(jar, name, "/") >= 0 {
 			continue
 		}
@@ -245,7 +269,7 @@ func (t *Terminator) adopt(fields []string) []cookie {
 // find gives the record of a verified token: from this edge's memory, else
 // from Redis.
 func (t *Terminator) find(ctx context.Context, s *secret, tok token) (*record, presence, error) {
-	now := t.opt.Now().UnixMilli()
+	now := t.opt().Now().UnixMilli()
 	i := s.id(&tok)
 	known := t.local.get(i)
 	if known != nil && t.trusted() {
@@ -275,4 +299,4 @@ func (t *Terminator) find(ctx context.Context, s *secret, tok token) (*record, p
 	return r, found, nil
 }
 
-func (t *Terminator) warn(msg string, err error) { t.opt.Logger.Warn(msg, zap.Error(err)) }
+func (t *Terminator) warn(msg string, err error) { t.opt().Logger.Warn(msg, zap.Error(err)) }

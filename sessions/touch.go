@@ -31,10 +31,10 @@ const (
 func (t *Terminator) touch(r *record, now int64) {
 	probation := r.probation.Load()
 	back := probation != 0
-	idle := t.opt.Lifetime.Idle
+	idle := t.opt().Lifetime.Idle
 	anonymous := r.meta.signedIn == 0
-	if anonymous && (idle == 0 || t.opt.Lifetime.Anonymous < idle) {
-		idle = t.opt.Lifetime.Anonymous
+	if anonymous && (idle == 0 || t.opt().Lifetime.Anonymous < idle) {
+		idle = t.opt().Lifetime.Anonymous
 	}
 	if !back && idle == 0 {
 		return
@@ -91,8 +91,8 @@ func (t *Terminator) Flush(ctx context.Context) error {
 	if t.isDown() {
 		return errDown
 	}
-	now := t.opt.Now().UnixMilli()
-	_, err := t.opt.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	now := t.opt().Now().UnixMilli()
+	_, err := t.opt().Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, to := range batch {
 			scriptTouch.Eval(ctx, p, []string{t.recordKey(i)}, max(to.until-now, 1))
 			if to.anonymous {

@@ -33,14 +33,14 @@ func (t *Terminator) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := t.trackAll(ctx)
 		if t.link.tracking.CompareAndSwap(true, false) {
-			t.link.lost.Store(t.opt.Now().UnixMilli())
+			t.link.lost.Store(t.opt().Now().UnixMilli())
 		}
 		if ctx.Err() != nil {
 			return
 		}
 		if msg := err.Error(); msg != said { // once for each state
 			said = msg
-			t.opt.Logger.Warn("session records are not cached: Redis's tracking pushes cannot be heard", zap.Error(err))
+			t.opt().Logger.Warn("session records are not cached: Redis's tracking pushes cannot be heard", zap.Error(err))
 		}
 		t.probe(ctx)
 		select {
@@ -65,7 +65,7 @@ func (t *Terminator) probe(ctx context.Context) {
 // masters are the options of each Redis that holds sessions.
 func (t *Terminator) masters(ctx context.Context) (map[string]*redis.Options, error) {
 	out := make(map[string]*redis.Options)
-	switch c := t.opt.Client.(type) {
+	switch c := t.opt().Client.(type) {
 	case *redis.Client:
 		out[c.Options().Addr] = c.Options()
 	case *redis.ClusterClient:
@@ -91,7 +91,7 @@ func (t *Terminator) masters(ctx context.Context) (map[string]*redis.Options, er
 // trackAll returns, with the reason, when one of the masters is not heard any
 // more, or when they are others.
 func (t *Terminator) trackAll(ctx context.Context) error {
-	if t.opt.Alone {
+	if t.opt().Alone {
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -128,7 +128,7 @@ func (t *Terminator) trackAll(ctx context.Context) error {
 	t.watch.pushAll()
 	defer func() {
 		if t.link.tracking.CompareAndSwap(true, false) {
-			t.link.lost.Store(t.opt.Now().UnixMilli())
+			t.link.lost.Store(t.opt().Now().UnixMilli())
 		}
 	}()
 	return t.sameMasters(ctx, masters)
@@ -138,7 +138,7 @@ func (t *Terminator) trackAll(ctx context.Context) error {
 func (t *Terminator) sameMasters(ctx context.Context, masters map[string]*redis.Options) error {
 	defer context.AfterFunc(ctx, func() {
 		if t.link.tracking.CompareAndSwap(true, false) {
-			t.link.lost.Store(t.opt.Now().UnixMilli())
+			t.link.lost.Store(t.opt().Now().UnixMilli())
 		}
 	})()
 	tick := time.NewTicker(masterEvery)
@@ -149,7 +149,7 @@ func (t *Terminator) sameMasters(ctx context.Context, masters map[string]*redis.
 			return context.Cause(ctx)
 		case <-tick.C:
 		}
-		if _, single := t.opt.Client.(*redis.Client); single {
+		if _, single := t.opt().Client.(*redis.Client); single {
 			continue
 		}
 		now, err := t.masters(ctx)

@@ -60,7 +60,7 @@ func (v *Visitor) Own(ctx context.Context, ip string) *Visitor {
 		v.ip = ip
 		return v
 	}
-	return &Visitor{t: v.t, ctx: ctx, at: v.t.opt.Now().UnixMilli(), ip: ip}
+	return &Visitor{t: v.t, ctx: ctx, at: v.t.opt().Now().UnixMilli(), ip: ip}
 }
 
 // Anonymous reports whether the visitor came without anything of ours: there
@@ -95,7 +95,7 @@ func (v *Visitor) Resolve(ctx context.Context) error {
 		v.gone, v.silent = true, true
 	case p == absent:
 		v.gone = true
-		v.out = v.t.opt.setCookie("", 0)
+		v.out = v.t.opt().setCookie("", 0)
 	default:
 		v.rec = r
 		if r.secret != v.secret {
@@ -154,7 +154,7 @@ func (v *Visitor) contentDigest() string {
 			parts = append(parts, c.name, c.path, c.value)
 		}
 	}
-	if line := appendFields("", v.fields, v.t.opt.Cookies.ClientAllow, v.jar()); line != "" {
+	if line := appendFields("", v.fields, v.t.opt().Cookies.ClientAllow, v.jar()); line != "" {
 		parts = append(parts, "browser", line)
 	} else if v.rec != nil {
 		return ""
@@ -181,7 +181,7 @@ func (v *Visitor) Bypass() bool {
 		return false
 	}
 	return slices.ContainsFunc(v.jar(), func(c cookie) bool {
-		return c.live(v.at) && slices.Contains(v.t.opt.Cookies.Bypass, c.name)
+		return c.live(v.at) && slices.Contains(v.t.opt().Cookies.Bypass, c.name)
 	})
 }
 
@@ -197,7 +197,7 @@ func (v *Visitor) CookieLine(path string, names []string) string {
 }
 
 func (v *Visitor) cookieLine(path string, names []string) string {
-	o := &v.t.opt
+	o := v.t.opt()
 	line, dropped := "", 0
 	if r := v.rec; r != nil && names == nil && v.at < r.lineUntil {
 		line = r.line
@@ -238,7 +238,7 @@ func (v *Visitor) CookieValues(path string, names []string) []string {
 	defer v.mu.Unlock()
 	for i, name := range names {
 		val, ok := valueFor(v.jar(), name, path, v.at)
-		if !ok && v.fields != nil && slices.Contains(v.t.opt.Cookies.ClientAllow, name) {
+		if !ok && v.fields != nil && slices.Contains(v.t.opt().Cookies.ClientAllow, name) {
 			var n int
 			val, n = find(v.fields, name)
 			ok = n == 1 && validValue(val) &&
@@ -317,13 +317,13 @@ func (v *Visitor) due(now time.Time) (r *record, last int64) {
 	v.mu.Lock()
 	r = v.rec
 	v.mu.Unlock()
-	if r == nil || v.t.opt.Lifetime.Mode != Follow {
+	if r == nil || v.t.opt().Lifetime.Mode != Follow {
 		return nil, 0
 	}
 	ms := now.UnixMilli()
 	for i := range r.jar {
 		c := &r.jar[i]
-		if c.life == 0 || c.expires-ms >= c.life/4 || c.expires <= ms || !slices.Contains(v.t.opt.Cookies.Auth, c.name) {
+		if c.life == 0 || c.expires-ms >= c.life/4 || c.expires <= ms || !slices.Contains(v.t.opt().Cookies.Auth, c.name) {
 			continue
 		}
 		if last = r.letThrough.Load(); ms-last >= c.life/20 {

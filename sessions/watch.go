@@ -120,7 +120,7 @@ func (t *Terminator) sweepWatches(ctx context.Context) {
 
 // sweep closes the watches of sessions that are over.
 func (t *Terminator) sweep(ctx context.Context) {
-	now := t.opt.Now().UnixMilli()
+	now := t.opt().Now().UnixMilli()
 	w := &t.watch
 	w.mu.Lock()
 	hinted := w.hinted

@@ -89,3 +89,23 @@ func (c *memoryCollector) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(m.Bytes))
 	out <- prometheus.MustNewConstMetric(c.evictions, prometheus.CounterValue, float64(m.Evictions))
 }
+
+// sessionCollector counts what happened to sessions, or was refused.
+type sessionCollector struct {
+	e      *edge
+	events *prometheus.Desc
+}
+
+func newSessionCollector(e *edge) *sessionCollector {
+	return &sessionCollector{e, prometheus.NewDesc("umbral_session_events_total", "What happened to sessions, or was refused.", []string{"reason"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (c *sessionCollector) Describe(out chan<- *prometheus.Desc) { out <- c.events }
+
+// Collect implements prometheus.Collector.
+func (c *sessionCollector) Collect(out chan<- prometheus.Metric) {
+	for reason, n := range c.e.sessions.Stats().Counts {
+		out <- prometheus.MustNewConstMetric(c.events, prometheus.CounterValue, float64(n), reason)
+	}
+}

@@ -35,16 +35,18 @@ type edge struct {
 	access   zapcore.Core
 	flush    func()
 
-	embedded *store.Embedded // nil but for embedded:
-	clients  []redis.UniversalClient
-	store    *store.Tiered
-	origin   *proxy.Origin
-	sessions *sessions.Terminator
-	proxy    *proxy.Proxy
-	metrics  *proxy.Metrics
-	events   *proxy.Events
-	warmer   *admin.Warmer
-	api      *admin.API
+	embedded  *store.Embedded // nil but for embedded:
+	clients   []redis.UniversalClient
+	django    redis.UniversalClient // of identity.django_redis, nil but for that
+	djangoURL config.Secret
+	store     *store.Tiered
+	origin    *proxy.Origin
+	sessions  *sessions.Terminator
+	proxy     *proxy.Proxy
+	metrics   *proxy.Metrics
+	events    *proxy.Events
+	warmer    *admin.Warmer
+	api       *admin.API
 
 	visitors, operators  *http.Server
 	listen, adminListen  net.Listener
@@ -116,7 +118,11 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 	}); err != nil {
 		return nil, fmt.Errorf("UPSTREAM_URL: %w", err)
 	}
-	if e.sessions, err = e.newSessions(e.file, jars); err != nil {
+	jar, err := e.sessionOptions(e.file, jars)
+	if err != nil {
+		return nil, err
+	}
+	if e.sessions, err = sessions.New(jar); err != nil {
 		return nil, err
 	}
 	rules, err := newRules(e.file)
@@ -272,10 +278,18 @@ func (e *edge) apply(file *config.File) error {
 			}
 		}
 	}
+	if !reflect.DeepEqual(file.Sessions, e.file.Sessions) {
+		o, err := e.sessionOptions(file, nil)
+		if err == nil {
+			err = e.sessions.Configure(o)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	e.proxy.SetRules(rules)
-	if !reflect.DeepEqual(file.Sessions, e.file.Sessions) || file.Bounds != e.file.Bounds || file.Purge != e.file.Purge ||
-		!slices.Equal(file.KeepHeaders, e.file.KeepHeaders) {
-		e.log.Warn("the sections sessions, limits, purge and keep_headers are read at the start only: restart to put their changes into force")
+	if file.Bounds != e.file.Bounds || file.Purge != e.file.Purge || !slices.Equal(file.KeepHeaders, e.file.KeepHeaders) {
+		e.log.Warn("the sections limits, purge and keep_headers are read at the start only: restart to put their changes into force")
 	}
 	if !reflect.DeepEqual(file.Warm, e.file.Warm) {
 		select {

@@ -125,7 +125,7 @@ func (e *edge) register() {
 			panic(err)
 		}
 	}
-	for _, c := range []prometheus.Collector{e.origin, &e.latency, newRedisCollector(e), newMemoryCollector(e)} {
+	for _, c := range []prometheus.Collector{e.origin, &e.latency, newRedisCollector(e), newMemoryCollector(e), newSessionCollector(e)} {
 		if err := e.metrics.Register(c); err != nil {
 			panic(err)
 		}

@@ -18,10 +18,10 @@ import (
 // edges (SESSIONS.md §8).
 const endWait = time.Second
 
-// newSessions makes the session terminator from the file's section.
-func (e *edge) newSessions(file *config.File, client redis.UniversalClient) (*sessions.Terminator, error) {
+// sessionOptions is what the file's section says of sessions.
+func (e *edge) sessionOptions(file *config.File, client redis.UniversalClient) (o sessions.Options, err error) {
 	s := &file.Sessions
-	o := sessions.Options{
+	o = sessions.Options{
 		Client: client, Prefix: e.set.CacheKeyPrefix, Secrets: secrets(e.set), CookieSecure: e.set.CookieSecure,
 		CookieName: s.Cookie.Name, SameSite: sameSite(s.Cookie.SameSite), Partitioned: s.Cookie.Partitioned,
 		Lifetime: sessions.Lifetime{
@@ -62,13 +62,15 @@ func (e *edge) newSessions(file *config.File, client redis.UniversalClient) (*se
 		if url == "" {
 			url = e.set.RedisURL
 		}
-		c, err := e.connect("identity.django_redis.url", url, 8)
-		if err != nil {
-			return nil, err
+		if e.django == nil || e.djangoURL != url {
+			if e.django, err = e.connect("identity.django_redis.url", url, 8); err != nil {
+				return o, err
+			}
+			e.djangoURL = url
 		}
-		o.Identity.Django = c
+		o.Identity.Django = e.django
 	}
-	return sessions.New(o)
+	return o, nil
 }
 
 // sessionsEnded makes the pages of ended sessions unreachable on every edge
