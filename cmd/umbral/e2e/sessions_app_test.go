@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -100,7 +101,8 @@ func (a *cookieApp) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		set(fmt.Sprintf("sessionid=session-secret-%d; HttpOnly; Max-Age=%s; Path=/; SameSite=Lax", n, age))
 		set(fmt.Sprintf("csrftoken=csrf-secret-%d; Max-Age=31449600; Path=/; SameSite=Lax", n))
-		if u := q.Get("user"); u != "" {
+		form, _ := url.ParseQuery(string(body))
+		if u := cmp.Or(form.Get("user"), q.Get("user")); u != "" {
 			w.Header().Set("X-Edge-Session-User", u)
 		}
 	case strings.HasSuffix(r.URL.Path, "/logout"):
@@ -161,7 +163,7 @@ func (a answer) setCookies() []string { return a.Header.Values("Set-Cookie") }
 // login signs a browser in at the cookie app as user.
 func (c *client) login(user string) answer {
 	c.t.Helper()
-	a := c.post("/login?user="+url.QueryEscape(user), nil)
+	a := c.post("/login", url.Values{"user": {user}})
 	if a.StatusCode != 200 || len(a.setCookies()) != 1 {
 		c.t.Fatalf("sign-in: %d %v", a.StatusCode, a.setCookies())
 	}
@@ -229,6 +231,7 @@ type monitor struct {
 	redis *storetest.Redis
 	lines chan string
 	n     int
+	seen  []string // every line so far
 }
 
 func watchRedis(t testing.TB, r *storetest.Redis) *monitor {
@@ -271,6 +274,7 @@ func (m *monitor) sessions() (commands []string) {
 			if strings.Contains(line, mark) {
 				return commands
 			}
+			m.seen = append(m.seen, line)
 			for _, key := range []string{":edge:s:", ":edge:u:", ":edge:anon"} {
 				if strings.Contains(line, key) && !strings.Contains(line, " lua] ") && !strings.Contains(line, `"TRACKING"`) {
 					commands = append(commands, strings.TrimSpace(line))
