@@ -18,7 +18,7 @@ func newCheckCommand() *cobra.Command {
 		Long: `Reads the routes file as 'umbral serve' would and prints every fault as
 file:line:column: message. The exit code is 1 if there is any.`,
 		Example: "  umbral check deploy/routes.yaml",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    takes(0, 1, "file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file, err := loadRoutes(cmd, args)
 			if err != nil {

@@ -22,7 +22,7 @@ func newDemoCommand() *cobra.Command {
 		Long: `One process: the sample certificates app, an in-process Redis, the edge on :8080,
 admin and dashboard on 127.0.0.1:8081. Everything is gone when it ends.`,
 		Example: "  umbral demo --listen :9090",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0, ""),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return demo(cmd) },
 	}
 	addSettings(cmd, "LISTEN", "ADMIN_LISTEN", "ADMIN_TOKEN", "ROUTES_FILE", "LOG_LEVEL", "LOG_FORMAT", "ACCESS_LOG", "MEMORY_CACHE_BYTES")

@@ -65,7 +65,7 @@ use them, changes nothing, and prints a line for each check: ✓ good, ! worth a
 look, ✗ wrong, each with what to do about it. The exit code is 1 if anything is ✗.`,
 		Example: `  umbral doctor
   umbral doctor --redis-url redis://127.0.0.1:6379 --upstream-url http://127.0.0.1:8000`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := diagnose(cmd)
 			if asJSON(cmd) {

@@ -53,7 +53,7 @@ func newExplainCommand() *cobra.Command {
 		Short: "Ask a running edge what it would do with a request, and why",
 		Example: `  umbral explain https://www.example.org/certificado/7?utm_source=x
   umbral explain https://www.example.org/panel/ --user 42 --header 'Accept-Language: es'`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1, "URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query := url.Values{"url": args}
 			if method != "" {

@@ -16,7 +16,7 @@ func newHealthcheckCommand() *cobra.Command {
 		Long: `Asks http://ADMIN_LISTEN/healthz. The exit code is 0 if it answers 200, else 1:
 what the image's HEALTHCHECK needs, which has no shell and no curl.`,
 		Example: "  umbral healthcheck --admin-listen 127.0.0.1:8081",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			base, err := adminURL(cmd)
 			if err != nil {

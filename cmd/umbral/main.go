@@ -99,6 +99,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return exitNo
 }
 
+// takes wants so many arguments, each a what.
+func takes(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return fmt.Errorf("name the %s: %s", what, cmd.UseLine())
+		case len(args) > most && most == 0:
+			return fmt.Errorf("%q is not a flag of '%s': '%s --help' lists them", args[0], cmd.CommandPath(), cmd.CommandPath())
+		case len(args) > most:
+			return fmt.Errorf("name one %s, not %d: %s", what, len(args), cmd.UseLine())
+		}
+		return nil
+	}
+}
+
 // needsSubcommand is what a command that only holds others does by itself.
 func needsSubcommand(cmd *cobra.Command, _ []string) error {
 	cmd.SetOut(cmd.ErrOrStderr())

@@ -64,7 +64,7 @@ applied the purge by then.`,
   umbral purge --prefix www.example.org/verificar/ --soft
   umbral purge --url https://www.example.org/certificados/ --refresh
   umbral purge --all --dry-run`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if p.empty() {
 				return usagef("name what to purge: --url, --prefix, --tag, --user, --session or --all")

@@ -17,7 +17,7 @@ check the file with it; name it in the first line of the file:
 
   # yaml-language-server: $schema=routes.schema.json`,
 		Example: "  umbral schema > routes.schema.json",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			schema, err := config.Schema()
 			if err != nil {

@@ -17,7 +17,7 @@ func newSecretCommand() *cobra.Command {
 		Short: "Print a fresh secret for EDGE_SECRETS or ADMIN_TOKEN",
 		Example: `  export EDGE_SECRETS=$(umbral secret)
   umbral secret > /run/secrets/edge && export EDGE_SECRETS=file:/run/secrets/edge`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var b [secretBytes]byte
 			if _, err := rand.Read(b[:]); err != nil {

@@ -20,7 +20,7 @@ func newServeCommand() *cobra.Command {
 		Use:     "serve",
 		Short:   "Run the edge",
 		Example: "  umbral serve --upstream-url http://web:8000 --redis-url redis://redis:6379/1 --edge-secrets $(umbral secret)",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			set, err := loadSettings(c, config.ServeNeeds()...)
 			if err != nil {
@@ -86,7 +86,6 @@ func newLogs(set *config.Settings) (log *zap.Logger, access zapcore.Core, flush 
 	}
 	form := zap.NewProductionEncoderConfig()
 	form.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	form.TimeKey = "time"
 	encoder := zapcore.NewJSONEncoder
 	if set.LogFormat == "console" {
 		form = zap.NewDevelopmentEncoderConfig()

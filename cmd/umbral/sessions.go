@@ -27,7 +27,12 @@ func newSessionsCommand() *cobra.Command {
 		Short: "List or revoke sessions",
 		Example: `  umbral sessions list --user 42
   umbral sessions revoke --user 42`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("there is no command %q: name list or revoke", "sessions "+args[0])
+			}
+			return nil
+		},
 		RunE: needsSubcommand,
 	}
 	cmd.AddCommand(newSessionsListCommand(), newSessionsRevokeCommand())
@@ -43,7 +48,7 @@ func newSessionsListCommand() *cobra.Command {
 		Short: "List sessions: all, a user's, or one",
 		Example: `  umbral sessions list
   umbral sessions list --user 42`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query := url.Values{}
 			for name, value := range map[string]string{"user": user, "session": id} {
@@ -114,7 +119,7 @@ func newSessionsRevokeCommand() *cobra.Command {
 		Example: `  umbral sessions revoke --user 42
   umbral sessions revoke --session k3J9…
   umbral sessions revoke --all`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var path string
 			switch {

@@ -65,7 +65,7 @@ func newStatsCommand() *cobra.Command {
 		Use:     "stats",
 		Short:   "Print the figures of edge and Redis once",
 		Example: "  umbral stats --json",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := newAdminClient(cmd)
 			if err != nil {

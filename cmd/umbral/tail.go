@@ -65,7 +65,7 @@ func newTailCommand() *cobra.Command {
 until Ctrl-C. Filters hold for requests, and with one only requests are shown.`,
 		Example: `  umbral tail --path '/certificado/*' --verdict miss
   umbral tail --user 42 --json`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := path.Match(f.path, ""); err != nil {
 				return usagef("--path %q is not a glob", f.path)

@@ -30,7 +30,7 @@ is the test's "response", or a plain 200. The exit code is 1 if a test fails.`,
   tests:
     - request: GET /certificado/7?utm_source=x
       expect: {route: "/certificado/{id}", ttl: 1h, tags: ["certificado:7"], key_query: "", verdict: hit}`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1, "file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file, err := loadRoutes(cmd, args)
 			if err != nil {

@@ -38,7 +38,7 @@ func newTopCommand() *cobra.Command {
 		Short:   "Show the figures of edge, Redis and routes live",
 		Long:    "Shows the figures of 'umbral stats' and the busiest routes, and again every second, until Ctrl-C.",
 		Example: "  umbral top --every 5s",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if every <= 0 || times < 0 {
 				return usagef("--every and --times are above zero")

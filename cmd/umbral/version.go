@@ -46,7 +46,7 @@ func newVersionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Print version, commit and Go's version",
 		Example: "  umbral version --json",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := buildInfo()
 			if asJSON(cmd) {

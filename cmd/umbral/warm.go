@@ -56,7 +56,7 @@ path a line ("-" is standard input), and prints a summary. The exit code is 1
 if a page could not be fetched.`,
 		Example: `  umbral warm --sitemap https://www.example.org/sitemap.xml
   umbral warm --urls pages.txt --concurrency 4`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (p.Sitemap == "") == (file == "") {
 				return usagef("name one of --sitemap and --urls")

@@ -412,6 +412,12 @@ func TestWarmCommandFetchesAheadOfVisitors(t *testing.T) {
 	if !e.visitor().get("/page/2").Hit() {
 		t.Error("the page was not warmed")
 	}
+	// A bar, but only where somebody looks.
+	terminal := exec.Command("script", "-qec", binary+" warm --every 5ms --sitemap http://"+site+"/sitemap.xml", "/dev/null")
+	terminal.Env = append(e.command().Env, "TERM=xterm")
+	if out, err := terminal.CombinedOutput(); err != nil || !strings.Contains(string(out), "[████████████████████████████████████████] 3/3 done") || !strings.Contains(string(out), "3 pages in ") {
+		t.Errorf("on a terminal: %v %q", err, out)
+	}
 	file := filepath.Join(t.TempDir(), "urls")
 	if err := os.WriteFile(file, []byte("# pages\nhttp://site.test/page/2\nhttp://site.test/page/9\nhttp://site.test/off/broken\n"), 0o600); err != nil {
 		t.Fatal(err)
