@@ -41,6 +41,7 @@ func (e *edge) newAdmin() *admin.API {
 		Stats:          e.stats,
 		Edges:          e.edges,
 		Reload:         e.reload,
+		Restart:        func() []string { return e.fixedChanges(e.reloader.File()) },
 		Sessions:       sessionsAdmin{e},
 		Subscribe:      e.subscribe,
 		JWKS:           func() any { return json.RawMessage(e.sessions.JWKS()) },

@@ -60,6 +60,7 @@ type edge struct {
 	rewarm     chan struct{} // the file's section warm has changed
 	mu         sync.Mutex    // orders apply, guards file
 	file       *config.File
+	first      *config.File // that of the start
 }
 
 // newEdge wires the edge from checked settings and a faultless file. It
@@ -84,6 +85,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 		return nil, fmt.Errorf("ROUTES_FILE: %w", err)
 	}
 	e.file = e.reloader.File()
+	e.first = e.file
 	if e.listen, err = listen("LISTEN", set.Listen); err != nil {
 		return nil, err
 	}
@@ -288,8 +290,8 @@ func (e *edge) apply(file *config.File) error {
 		}
 	}
 	e.proxy.SetRules(rules)
-	if file.Bounds != e.file.Bounds || file.Purge != e.file.Purge || !slices.Equal(file.KeepHeaders, e.file.KeepHeaders) {
-		e.log.Warn("the sections limits, purge and keep_headers are read at the start only: restart to put their changes into force")
+	if old := e.fixedChanges(file); len(old) > 0 {
+		e.log.Warn("some sections are read at the start only: restart to put their changes into force", zap.Strings("sections", old))
 	}
 	if !reflect.DeepEqual(file.Warm, e.file.Warm) {
 		select {
@@ -299,6 +301,24 @@ func (e *edge) apply(file *config.File) error {
 	}
 	e.file = file
 	return nil
+}
+
+// fixedChanges names the sections that only a restart puts into force, and
+// that file says otherwise than the one of the start.
+func (e *edge) fixedChanges(file *config.File) (sections []string) {
+	for _, s := range []struct {
+		name string
+		same bool
+	}{
+		{"limits", file.Bounds == e.first.Bounds},
+		{"purge", file.Purge == e.first.Purge},
+		{"keep_headers", slices.Equal(file.KeepHeaders, e.first.KeepHeaders)},
+	} {
+		if !s.same {
+			sections = append(sections, s.name)
+		}
+	}
+	return sections
 }
 
 // newRules compiles a file's rules; what is wrong with them has a place in it.

@@ -39,7 +39,7 @@ func (e *edge) stats(ctx context.Context) admin.Stats {
 		out.Upstreams = append(out.Upstreams, admin.Upstream{URL: u.URL, Healthy: u.InService, InFlight: int(u.InFlight)})
 	}
 	r := e.reloader.Status()
-	out.Reload = admin.Reload{At: r.At.UTC(), OK: r.Err == nil, Faults: faultsOf(r.Err)}
+	out.Reload = admin.Reload{At: r.At.UTC(), OK: r.Err == nil, Faults: faultsOf(r.Err), Restart: e.fixedChanges(e.reloader.File())}
 	return out
 }
 

@@ -75,6 +75,9 @@ type Options struct {
 	// Reload re-reads the routes file as SIGHUP does and returns its faults;
 	// with any, the rules in force are unchanged.
 	Reload func(ctx context.Context) []Fault
+	// Restart names the sections of the file that have changed since the
+	// start and that Reload does not put into force; nil: there are none.
+	Restart func() []string
 	// Sessions lists and revokes.
 	Sessions Sessions
 	// Subscribe joins the stream of events. The channel must not fill up the

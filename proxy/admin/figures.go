@@ -128,6 +128,9 @@ type Reload struct {
 	At     time.Time `json:"at,omitzero"`
 	OK     bool      `json:"ok"`
 	Faults []Fault   `json:"faults,omitempty"`
+	// Restart names the sections that have changed since the start and that
+	// only a restart puts into force.
+	Restart []string `json:"restart,omitempty"`
 }
 
 // Fault is one fault of the routes file. Line and Column are 0 where it has
@@ -230,5 +233,11 @@ func (a *API) reload(w http.ResponseWriter, r *http.Request, by caller) error {
 	if a.Routes != nil {
 		n = len(a.Routes())
 	}
-	return reply(w, http.StatusOK, map[string]any{"ok": true, "routes": n})
+	out := map[string]any{"ok": true, "routes": n}
+	if a.Restart != nil {
+		if sections := a.Restart(); len(sections) > 0 {
+			out["restart"] = sections
+		}
+	}
+	return reply(w, http.StatusOK, out)
 }

@@ -209,6 +209,16 @@ func TestRulesAreReadAgain(t *testing.T) {
 	write(e.Routes, rulesWith("5h"))
 	_ = e.cmd.Process.Signal(syscall.SIGHUP)
 	becomes("mended", "5h")
+	// What a reload does not put into force is named.
+	write(e.Routes, rulesWith("6h")+"limits: {body: 1KiB}\nsessions: {csrf: off}\n")
+	var done struct {
+		OK      bool
+		Restart []string
+	}
+	if code := e.admin("POST", "/v1/reload", nil, &done); code != 200 || !done.OK || strings.Join(done.Restart, " ") != "limits" {
+		t.Errorf("reload: %d %+v", code, done)
+	}
+	becomes("with more sections", "6h")
 	if e.metrics()["umbral_reload_failed"] != 0 {
 		t.Error("the metric still says that the file is faulty")
 	}
