@@ -109,6 +109,9 @@ func (f *Front) Admit(x *Exchange) *Refusal {
 		return refuse(http.StatusBadRequest)
 	}
 	r.Host = host
+	if r.ProtoMajor == 2 && len(r.Header["Content-Length"]) > 1 {
+		return refuse(http.StatusBadRequest) // net/http looks at the first alone
+	}
 	if r.ContentLength > f.guard.MaxBody {
 		return refuse(http.StatusRequestEntityTooLarge)
 	}
@@ -134,8 +137,15 @@ func (f *Front) target(r *http.Request) *Refusal {
 	if len(uri) > f.maxURL {
 		return refuse(http.StatusRequestURITooLong)
 	}
-	if uri == "" || uri[0] != '/' || strings.IndexByte(uri, '#') >= 0 {
+	if uri == "" || uri[0] != '/' {
 		return refuse(http.StatusBadRequest)
+	}
+	for i := range len(uri) {
+		// A blank, which HTTP/2 lets through, would end the target in the
+		// request line that goes up.
+		if c := uri[i]; c <= ' ' || c == 0x7f || c == '#' {
+			return refuse(http.StatusBadRequest)
+		}
 	}
 	if strings.HasPrefix(uri, "//") && r.URL.EscapedPath() != rawPath(r) {
 		return refuse(http.StatusBadRequest) // net/http could not send it on byte for byte
