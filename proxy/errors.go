@@ -121,7 +121,7 @@ func (f *Refusal) Write(w http.ResponseWriter, r *http.Request) {
 // discard bounds the time in which net/http, to find the next request, reads
 // content that a refused request has and nobody else will read.
 func (f *Refusal) discard(w http.ResponseWriter, r *http.Request) {
-	if _, bounded := r.Body.(*guardedBody); bounded || r.Body == nil || r.Body == http.NoBody {
+	if r.Body == nil || r.Body == http.NoBody {
 		return
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(discardTime))
