@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -78,13 +79,24 @@ func isToken(s string) bool {
 
 func has(h http.Header, name string) bool { return len(h[name]) > 0 }
 
-var (
-	// errDial marks a failure before anything could have been written.
-	errDial = errors.New("no connection")
-	// errCutShort marks content that broke off while there are other upstreams,
-	// which may be asked instead as long as nobody has seen any of it.
-	errCutShort = errors.New("content cut short")
-)
+// errDial marks a failure before anything could have been written.
+var errDial = errors.New("no connection")
+
+// cutShort is the error of content that broke off. It asks the other upstreams
+// instead, which may be done as long as nobody has seen any of that content.
+type cutShort struct {
+	error
+	og  *Origin
+	not []*upstream
+}
+
+// Unwrap gives what it is in the terms of the four errors.
+func (c *cutShort) Unwrap() error { return c.error }
+
+// RoundTrip implements http.RoundTripper.
+func (c *cutShort) RoundTrip(r *http.Request) (*http.Response, error) {
+	return c.og.roundTrip(r, c.not)
+}
 
 // classify makes one of the four errors of err, or keeps the context's.
 func classify(ctx context.Context, err error) error {
@@ -134,7 +146,7 @@ func (og *Origin) count(r *http.Request, err error) error {
 // track counts resp as in flight until its body is closed, and cuts a body
 // that stalls. Websockets and event streams stay for hours and may be silent:
 // they take none of the app's MaxInFlight, and are not cut.
-func (og *Origin) track(resp *http.Response, u *upstream) {
+func (og *Origin) track(resp *http.Response, u *upstream, not []*upstream) {
 	if conn, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
 		og.inFlight.Add(-1)
 		resp.Body = &upgradedBody{ReadWriteCloser: conn, tracked: tracked{og: og, u: u}}
@@ -145,7 +157,7 @@ func (og *Origin) track(resp *http.Response, u *upstream) {
 		resp.Body = &trackedBody{ReadCloser: resp.Body, tracked: tracked{og: og, u: u}}
 		return
 	}
-	resp.Body = &trackedBody{ReadCloser: resp.Body, tracked: tracked{og: og, u: u, slot: true}, stall: og.o.BodyStall}
+	resp.Body = &trackedBody{ReadCloser: resp.Body, tracked: tracked{og: og, u: u, slot: true}, stall: og.o.BodyStall, not: not}
 }
 
 // tracked ends a request's time in flight, once.
@@ -188,6 +200,7 @@ type trackedBody struct {
 	stall   time.Duration // 0: none
 	timer   *time.Timer
 	stalled atomic.Bool
+	not     []*upstream // that have been asked before
 }
 
 func (b *trackedBody) Read(p []byte) (int, error) {
@@ -212,10 +225,11 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 	}
 	b.u.failed.Add(1)
 	b.u.failedOnce(b.og)
-	if len(*b.og.upstreams.Load()) > 1 {
-		return n, fmt.Errorf("%w: %w: %w", ErrBadAnswer, errCutShort, err)
+	err = fmt.Errorf("%w: %w", ErrBadAnswer, err)
+	if not := append(slices.Clip(b.not), b.u); len(not) < min(len(*b.og.upstreams.Load()), maxTries) {
+		err = &cutShort{err, b.og, not}
 	}
-	return n, fmt.Errorf("%w: %w", ErrBadAnswer, err)
+	return n, err
 }
 
 func (b *trackedBody) cut() {

@@ -323,9 +323,10 @@ func (f *fetch) lookAgain(ctx context.Context) {
 // be asked differently, and reports whether something was stored.
 func (f *fetch) perform(ctx context.Context) bool {
 	f.condition()
-	for tries := 0; ; tries++ {
+	origin := f.p.origin
+	for {
 		began := f.p.now()
-		resp, err := f.p.origin.RoundTrip(f.req)
+		resp, err := origin.RoundTrip(f.req)
 		if err != nil {
 			f.failed(err)
 			return false
@@ -364,11 +365,12 @@ func (f *fetch) perform(ctx context.Context) bool {
 			return false
 		default:
 			stored, err := f.answered(ctx, resp, r)
-			switch {
-			case err == nil, f.given:
+			if err == nil || f.given {
 				return stored
-			case tries < 2 && errors.Is(err, errCutShort):
-				continue // nobody has seen any of it
+			}
+			if other := (*cutShort)(nil); errors.As(err, &other) {
+				origin = other
+				continue
 			}
 			f.failed(err)
 			return stored

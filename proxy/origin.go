@@ -246,14 +246,20 @@ func (og *Origin) Close() error {
 // RoundTrip implements http.RoundTripper. The request's URL needs no scheme
 // or host, and Host goes up as it is. Errors are one of the four above, or
 // wrap the context's. Every response's body must be closed.
-func (og *Origin) RoundTrip(r *http.Request) (*http.Response, error) {
+func (og *Origin) RoundTrip(r *http.Request) (*http.Response, error) { return og.roundTrip(r, nil) }
+
+// roundTrip asks any upstream but those in not, unless there is no other.
+func (og *Origin) roundTrip(r *http.Request, not []*upstream) (*http.Response, error) {
 	if og.inFlight.Add(1) > int64(og.o.MaxInFlight) {
 		og.inFlight.Add(-1)
 		og.counts.overloaded.Add(1)
 		closeBody(r)
 		return nil, ErrOverloaded
 	}
-	u := og.pick(nil)
+	u := og.pick(not)
+	if u == nil {
+		u = og.pick(nil)
+	}
 	held := og.hold(r)
 	resp, err := og.ask(u, r, held)
 	for tried := []*upstream{u}; err != nil; tried = append(tried, u) {
@@ -268,7 +274,7 @@ func (og *Origin) RoundTrip(r *http.Request) (*http.Response, error) {
 		og.inFlight.Add(-1)
 		return nil, og.count(r, err)
 	}
-	og.track(resp, u)
+	og.track(resp, u, not)
 	return resp, nil
 }
 

@@ -2,7 +2,10 @@
 
 package e2e
 
-const manyPages = 100_000
+const (
+	manyPages  = 100_000
+	killRounds = 3
+)
 
 // buildFlags are none: here figures count.
 var buildFlags []string
