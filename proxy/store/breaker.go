@@ -252,6 +252,16 @@ func classify(err error) errorKind {
 	return broken
 }
 
+// outOfRoom says that Redis refuses writes for want of memory or disk.
+func outOfRoom(err error) bool {
+	var answer redis.Error
+	if !errors.As(err, &answer) {
+		return false
+	}
+	word, _, _ := strings.Cut(answer.Error(), " ")
+	return word == "OOM" || word == "MISCONF"
+}
+
 // plain says what went wrong in words that hold neither address nor secret.
 func plain(err error) string {
 	var answer redis.Error

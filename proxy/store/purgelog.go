@@ -320,6 +320,9 @@ func newWord() string { return rand.Text() }
 func (l *Log) beat(ctx context.Context) error {
 	sent := l.now()
 	b, err := l.pulse(ctx, l.owed.Swap(false))
+	if outOfRoom(err) {
+		return l.faint(ctx, sent)
+	}
 	if err != nil {
 		return err
 	}
@@ -329,11 +332,7 @@ func (l *Log) beat(ctx context.Context) error {
 			return err
 		}
 	}
-	l.heard.Store(&sent)
-	l.readyOnce.Do(func() { close(l.ready) })
-	if l.lost.CompareAndSwap(true, false) {
-		l.logger.Info("the purge log is followed again")
-	}
+	l.wasHeard(sent)
 	if err := l.send(ctx); err != nil {
 		return err
 	}
@@ -346,6 +345,36 @@ func (l *Log) beat(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (l *Log) wasHeard(sent time.Time) {
+	l.heard.Store(&sent)
+	l.readyOnce.Do(func() { close(l.ready) })
+	if l.lost.CompareAndSwap(true, false) {
+		l.logger.Info("the purge log is followed again")
+	}
+}
+
+// faint is a heartbeat where Redis has no room to note it. Nobody can append a
+// purge then, but the log can be read; and a published pulse needs no room, so
+// that the others know of this edge when Redis takes purges again. A server
+// that refuses writes for any other reason may have been replaced by one that
+// takes them, and is no proof of anything.
+func (l *Log) faint(ctx context.Context, sent time.Time) error {
+	h := l.head.Load()
+	if h == nil {
+		return ErrUnavailable
+	}
+	limited, cancel := context.WithTimeout(ctx, l.timeout)
+	err := l.client.Publish(limited, l.acks, fmt.Sprintf("%d %d %s", h.epoch, h.number, l.edge)).Err()
+	cancel()
+	if err == nil {
+		err = l.catchUp(ctx)
+	}
+	if err == nil {
+		l.wasHeard(sent)
+	}
+	return err
 }
 
 // sayLost logs once that the log is out of reach for too long.

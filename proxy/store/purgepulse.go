@@ -85,7 +85,8 @@ func readPulse(reply []any) (p pulse, replicas int64, err error) {
 // member is an edge as the others know it.
 type member struct {
 	Position
-	seen int64 // Redis's clock in ms
+	seen  int64     // Redis's clock in ms
+	heard time.Time // when it last sent a message itself, by our clock
 }
 
 func readEdges(reply any) map[string]member {
@@ -137,7 +138,7 @@ func (s *members) message(payload string) {
 	} else {
 		m := s.edges[edge]
 		m.Position = Position{Epoch: epoch, Number: number}
-		m.seen = max(m.seen, s.now)
+		m.seen, m.heard = max(m.seen, s.now), time.Now()
 		s.edges[edge] = m
 	}
 	s.wake()
@@ -148,8 +149,11 @@ func (s *members) replace(edges map[string]member, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, m := range edges {
-		if old, ok := s.edges[name]; ok && old.Epoch == m.Epoch && old.Number > m.Number {
-			m.Position = old.Position
+		if old, ok := s.edges[name]; ok {
+			m.heard = old.heard
+			if old.Epoch == m.Epoch && old.Number > m.Number {
+				m.Position = old.Position
+			}
 			edges[name] = m
 		}
 	}
@@ -164,7 +168,7 @@ func (s *members) snapshot(limit time.Duration) (live map[string]member, now int
 	defer s.mu.Unlock()
 	live = make(map[string]member, len(s.edges))
 	for name, m := range s.edges {
-		if m.seen >= s.now-limit.Milliseconds() {
+		if m.seen >= s.now-limit.Milliseconds() || time.Since(m.heard) < limit {
 			live[name] = m
 		}
 	}

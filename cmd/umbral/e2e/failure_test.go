@@ -177,6 +177,47 @@ func TestALongAnswerCutShortCutsTheVisitor(t *testing.T) {
 	}
 }
 
+// TestAFullRedisIsNoReasonToForget leaves Redis without memory for twice the
+// lag limit: nobody can purge, so that what is stored stays good. As soon as
+// there is room a purge reaches every edge.
+func TestAFullRedisIsNoReasonToForget(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startPages(t, 10)
+	var edges []*edge
+	for range 2 {
+		edges = append(edges, startEdge(t, app.URL, redisURL(redis), fleetRoutes))
+	}
+	edges[0].eventually("both know of each other", func() bool { return len(listEdges(edges[0])) == 2 })
+	for _, e := range edges {
+		e.visitor().get("/p/1")
+	}
+	redis.Do("CONFIG", "SET", "maxmemory", "1")
+	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); {
+		for _, e := range edges {
+			if a := e.visitor().get("/p/1"); !a.Hit() {
+				t.Fatalf("no hit: %s", a.Umbral())
+			}
+		}
+	}
+	if code := edges[0].admin("POST", "/v1/purge", map[string]any{"tags": []string{"page:2"}}, nil); code != 503 {
+		t.Errorf("a purge that Redis does not take: status %d", code)
+	}
+	app.versions[1].Add(1)
+	redis.Do("CONFIG", "SET", "maxmemory", "0")
+	var got receipt
+	edges[0].eventually("a purge to be taken", func() bool {
+		return edges[0].admin("POST", "/v1/purge", map[string]any{"tags": []string{"page:1"}, "wait": "10s"}, &got) == 200
+	})
+	if !got.Complete || len(got.Edges) != 2 {
+		t.Errorf("%+v", got)
+	}
+	for _, e := range edges {
+		if a := e.visitor().get("/p/1"); !strings.Contains(a.Body, "version=1") {
+			t.Errorf("after the purge: %.40q %s", a.Body, a.Umbral())
+		}
+	}
+}
+
 // babble answers whatever it is asked with what is no answer.
 func babble(t *testing.T, says string) (addr string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
