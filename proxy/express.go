@@ -208,6 +208,6 @@ func (c *visitorConn) end(err error, now time.Time, idle time.Duration) {
 	}
 	if idle > 0 && c.idleEnd.Sub(now) < idle*3/4 {
 		c.idleEnd = now.Add(idle)
-		c.Conn.SetReadDeadline(c.idleEnd)
+		_ = c.Conn.SetReadDeadline(c.idleEnd)
 	}
 }

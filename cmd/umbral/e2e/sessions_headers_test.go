@@ -304,7 +304,7 @@ func TestIdentityTokens(t *testing.T) {
 	if err := json.NewDecoder(resp.Body).Decode(&keys); err != nil || len(keys.Keys) != 1 || !keys.Keys[0].IsPublic() {
 		t.Fatalf("jwks: %v %d keys", err, len(keys.Keys))
 	}
-	parsed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.EdDSA})
+	parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestIdentityTokens(t *testing.T) {
 	}
 	parts := strings.Split(token, ".")
 	none := "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0." + parts[1] + "."
-	if _, err := jose.ParseSigned(none, []jose.SignatureAlgorithm{jose.EdDSA}); err == nil {
+	if _, err := jose.ParseSignedCompact(none, []jose.SignatureAlgorithm{jose.EdDSA}); err == nil {
 		t.Error("alg none parses")
 	}
 	if e.visitor().get("/").said(t).field("X-Edge-Identity") != "" {
@@ -349,7 +349,7 @@ func TestIdentityTokens(t *testing.T) {
 	c = named.browser()
 	c.login("ana")
 	text := c.get("/").said(t).field("X-Edge-Identity")
-	if _, err := jose.ParseSigned(text, []jose.SignatureAlgorithm{jose.HS256}); err != nil {
+	if _, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.HS256}); err != nil {
 		t.Errorf("HS256: %v", err)
 	}
 	got := claimsOf(t, text)
