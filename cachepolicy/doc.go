@@ -58,8 +58,8 @@
 //
 // # Deliberate departures
 //
-//   - Set-Cookie is never stored nor replayed (RFC 9111 §3.1 would have it
-//     stored; §7.3 says why not): sessions are the edge's.
+//   - Set-Cookie and Set-Cookie2 are never stored nor replayed (RFC 9111 §3.1
+//     would have them stored; §7.3 says why not): sessions are the edge's.
 //   - An unknown Transfer-Encoding is refused.
 //   - The order of languages in Accept-Language matters, although RFC 9110
 //     §12.5.4 gives it no meaning: apps do.

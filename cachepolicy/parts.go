@@ -49,13 +49,18 @@ func (p *Part) covers(r *Request) bool {
 }
 
 // Missing is the Range and If-Range with which to ask for what a stored part
-// lacks, where that is one stretch at its end and the part has a strong
-// entity-tag (RFC 9111 §3.4); ok is false otherwise.
+// lacks, where that is one stretch at its end or its beginning and the part
+// has a strong entity-tag (RFC 9111 §3.4); ok is false otherwise.
 func (s *Stored) Missing() (byteRange, ifRange string, ok bool) {
-	if s.Part == nil || s.Part.First != 0 || !strongTag(s.ETag) {
+	switch p := s.Part; {
+	case p == nil || p.Len() == p.Total || !strongTag(s.ETag):
 		return "", "", false
+	case p.First == 0:
+		return "bytes=" + strconv.FormatInt(p.Last+1, 10) + "-", s.ETag, true
+	case p.Last == p.Total-1:
+		return "bytes=0-" + strconv.FormatInt(p.First-1, 10), s.ETag, true
 	}
-	return "bytes=" + strconv.FormatInt(s.Part.Last+1, 10) + "-", s.ETag, true
+	return "", "", false
 }
 
 // Combine puts two parts of one representation together (RFC 9111 §3.4): s,
@@ -78,15 +83,20 @@ func Combine(s, more *Stored) (*Stored, bool) {
 	maps.Copy(h, more.Fields.Header())
 	out.Tags = distinct(slices.Concat(s.Tags, more.Tags))
 	part := Part{min(s.Part.First, more.Part.First), max(s.Part.Last, more.Part.Last), s.Part.Total}
-	delete(h, "Content-Range")
 	delete(h, "Content-Length")
-	if part.Len() == part.Total {
-		out.Status, out.Part, out.Fields = http.StatusOK, nil, Pack(h)
-		return &out, true
-	}
-	out.Part = &part
 	h["Content-Range"] = []string{"bytes " + strconv.FormatInt(part.First, 10) + "-" +
 		strconv.FormatInt(part.Last, 10) + "/" + strconv.FormatInt(part.Total, 10)}
-	out.Fields = Pack(h)
-	return &out, true
+	out.Part, out.Fields = &part, Pack(h)
+	return out.Whole(), true
+}
+
+// Whole is a 200 without Part where the part is all there is, else s.
+func (s *Stored) Whole() *Stored {
+	if s.Part == nil || s.Part.Len() != s.Part.Total {
+		return s
+	}
+	out, h := *s, s.Fields.Header()
+	delete(h, "Content-Range")
+	out.Status, out.Part, out.Fields = http.StatusOK, nil, Pack(h)
+	return &out
 }

@@ -140,3 +140,21 @@ func TestCombine(t *testing.T) {
 		t.Error("completed by a weak validator")
 	}
 }
+
+func TestMissing(t *testing.T) {
+	p := mustPolicy(t, pureRule)
+	for _, row := range []struct{ name, fields, want string }{
+		{"9111 §3.4 the end", "Content-Range: bytes 0-4/10\nETag: \"a\"", "bytes=5-"},
+		{"9111 §3.4 the beginning", "Content-Range: bytes 5-9/10\nETag: \"a\"", "bytes=0-4"},
+		{"9111 §3.4 both", "Content-Range: bytes 3-4/10\nETag: \"a\"", ""},
+		{"9111 §3.4 nothing: it is the whole", "Content-Range: bytes 0-9/10\nETag: \"a\"", ""},
+		{"9111 §3.4 a weak tag", "Content-Range: bytes 0-4/10\nETag: W/\"a\"", ""},
+		{"9111 §3.4 no tag", "Content-Range: bytes 0-4/10", ""},
+	} {
+		resp := answer(t, 206, "Cache-Control: max-age=60\n"+row.fields)
+		s := store(t, p, get(t, "Range: bytes=0-"), resp)
+		if got, tag, ok := s.Missing(); got != row.want || ok != (row.want != "") || ok && tag != `"a"` {
+			t.Errorf("%s: %q %q %v, want %q", row.name, got, tag, ok, row.want)
+		}
+	}
+}

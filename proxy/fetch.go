@@ -359,6 +359,9 @@ func (f *fetch) perform(ctx context.Context) bool {
 		case r.Status == http.StatusNotModified: // to the visitor's own condition
 			f.passOn(resp, r)
 			return false
+		case r.Status == http.StatusRequestedRangeNotSatisfiable && f.completes:
+			resp.Body.Close()
+			f.whole()
 		case cachepolicy.ErrorStatus(r.Status) && f.serveStale(cachepolicy.ServerError, r.Status):
 			resp.Body.Close()
 			f.cancel()
@@ -370,6 +373,10 @@ func (f *fetch) perform(ctx context.Context) bool {
 			}
 			if other := (*cutShort)(nil); errors.As(err, &other) {
 				origin = other
+				continue
+			}
+			if errors.Is(err, errIncomplete) {
+				f.whole()
 				continue
 			}
 			f.failed(err)
@@ -428,9 +435,6 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 		f.passOn(resp, r)
 		return false, nil
 	}
-	if f.completes && r.Status != http.StatusPartialContent && r.Status != http.StatusOK {
-		f.completes = false
-	}
 	if f.sharedToken {
 		stored.Tags = append(slices.Clip(stored.Tags), formTag+f.p.sessions.SharedCSRF(f.ask.Host))
 	}
@@ -458,19 +462,19 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 		return false, err
 	}
 	e.Body = body
-	f.combine(e)
-	madeTag(e.Response, e.Body)
-	if part := e.Response.Part; part != nil && part.Len() != int64(len(e.Body)) {
+	if part := stored.Part; part != nil && part.Len() != int64(len(body)) {
 		return false, ErrBadAnswer
 	}
+	f.combine(e)
+	if f.completes && e.Response.Part != nil {
+		return false, errIncomplete
+	}
+	madeTag(e.Response, e.Body)
 	f.route.Adopt(&f.ask, e.Response, f.plan.found.index)
 	f.p.putVariant(ctx, f.route, &f.ask, f.plan.found, e)
 	f.p.refused.remove(f.plan.found.primary)
 	f.landed() // before the visitor asks for more
 	if !f.given {
-		if f.completes && e.Response.Part != nil {
-			return true, ErrBadAnswer // the visitor asked for the whole, and this is none
-		}
 		f.give(answer{entry: e, news: true})
 	}
 	f.cancel()
@@ -481,6 +485,7 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 // (RFC 9111 §3.4).
 func (f *fetch) combine(e *store.Entry) {
 	old := f.plan.found.entry
+	e.Response = e.Response.Whole()
 	if old == nil || e.Response.Part == nil {
 		return
 	}

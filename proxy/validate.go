@@ -37,6 +37,19 @@ func (f *fetch) condition() {
 	}
 }
 
+// errIncomplete says that what was to complete a stored part does not.
+var errIncomplete = errors.New("proxy: the app's part does not complete what is stored")
+
+// whole takes back the range of the edge's own.
+func (f *fetch) whole() {
+	f.completes = false
+	f.req = f.req.Clone(f.req.Context())
+	delete(f.req.Header, "Range")
+	delete(f.req.Header, "If-Range")
+	f.ask.Header = f.ask.Header.Clone()
+	delete(f.ask.Header, "Range")
+}
+
 // plain takes the validators off the request.
 func (f *fetch) plain() {
 	f.plan.validate = false
@@ -165,18 +178,18 @@ func unvalidated(e *store.Entry, err error) error {
 // serveStale answers from what is stored although it is stale, if the rules
 // allow it after such a failure.
 func (f *fetch) serveStale(why cachepolicy.Failure, status int) bool {
-	e := f.plan.found.entry
-	if !f.p.mayServeStale(f.route, e, why) {
+	if !f.p.mayServeStale(f.route, &f.plan, why) {
 		return false
 	}
 	noteStale(&f.status, why, status)
-	f.give(answer{entry: e})
+	f.give(answer{entry: f.plan.found.entry})
 	return true
 }
 
-// mayServeStale: RFC 5861 §4, RFC 9111 §4.2.4.
-func (p *Proxy) mayServeStale(route *Route, e *store.Entry, why cachepolicy.Failure) bool {
-	return e != nil && route.StaleOnError(e.Response, why, p.now())
+// mayServeStale: RFC 5861 §4, RFC 9111 §4.2.4; and a part is never the whole.
+func (p *Proxy) mayServeStale(route *Route, pl *plan, why cachepolicy.Failure) bool {
+	e := pl.found.entry
+	return e != nil && pl.decision.Reason != cachepolicy.PartMismatch && route.StaleOnError(e.Response, why, p.now())
 }
 
 func noteStale(s *cachepolicy.Status, why cachepolicy.Failure, status int) {
@@ -191,7 +204,7 @@ func noteStale(s *cachepolicy.Status, why cachepolicy.Failure, status int) {
 // fails: what is stored, if that may be served, else err.
 func (p *Proxy) instead(x *Exchange, why cachepolicy.Failure, status int, err error) error {
 	e := x.plan.found.entry
-	if !p.mayServeStale(x.Route, e, why) {
+	if !p.mayServeStale(x.Route, &x.plan, why) {
 		return unvalidated(e, err)
 	}
 	noteStale(&x.Status, why, status)

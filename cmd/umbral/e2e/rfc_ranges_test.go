@@ -103,6 +103,33 @@ var rangeCases = []play1{
 	c("9111 3.4 the rest is fetched for a request for the whole", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
 		GET <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 5-9/10 | ETag: "a" | * 56789 => up Range: bytes=5- | up If-Range: "a" | 200 | "0123456789"
 		GET => "0123456789"`),
+	c("9111 3.4 the beginning is fetched for a request for the whole", `GET | Range: bytes=-5 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 5-9/10 | ETag: "a" | X-A: 1 | * 56789
+		GET | Range: bytes=-5 => 206 | "56789"
+		GET | Range: bytes=-2 => 206 | "89" | Content-Range: bytes 8-9/10
+		GET <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | X-B: 2 | * 01234 => up Range: bytes=0-4 | up If-Range: "a" | 200 | "0123456789" | X-A: 1 | X-B: 2
+		GET => "0123456789" | Content-Range: -`),
+	c("9111 3.4 what lies in the middle is not asked about", `GET | Range: bytes=3-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 3-4/10 | ETag: "a" | * 34
+		GET <- 200 | * 0123456789 => up Range: -`),
+	c("9111 3.4 a part may be stale, and is asked about", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Age: 100 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "b" | * abcde => 206 | "abcde"
+		GET | Range: bytes=0-4 => 206 | "abcde"`),
+	c("9111 4.3.4 a part is freshened by a 304", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Age: 100 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET | Range: bytes=0-4 <- 304 | Cache-Control: max-age=60 | ETag: "a" => valid | 206 | "01234" | Content-Range: bytes 0-4/10
+		GET | Range: bytes=1-2 => 206 | "12"`),
+	c("9111 3.4 a part that is the whole", `GET | Range: bytes=0- <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-9/10 | ETag: "a" | * 0123456789 => 206 | Content-Range: bytes 0-9/10
+		GET => 200 | "0123456789" | Content-Range: -
+		HEAD => 200 | Content-Length: 10`),
+	c("9111 3.4 the rest cannot be had", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET <- 416 <- 200 | Cache-Control: max-age=60 | * 012 => 200 | "012"
+		GET => "012"`),
+	c("9111 3.4 the rest is another's", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 5-9/10 | ETag: "b" | * fghij <- 200 | Cache-Control: max-age=60 | ETag: "b" | * abcdefghij => 200 | "abcdefghij"
+		GET => "abcdefghij"`),
+	c("9111 3.4 the rest is too short", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 5-9/10 | ETag: "a" | * 56 | chunked => 502 | `+badGateway+`
+		GET | Range: bytes=0-4 => 206 | "01234"`),
+	c("9111 3.4 the rest is not to be found", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET <- 404 => 404`),
 	c("9111 3.4 the rest has changed", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
 		GET <- 200 | Cache-Control: max-age=60 | ETag: "b" | * abcdefghij => "abcdefghij"
 		GET => "abcdefghij"`),

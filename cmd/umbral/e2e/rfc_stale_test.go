@@ -34,6 +34,7 @@ var staleCases = []play1{
 	c("5861 4 stale-if-error of the answer that fails counts for nothing", "GET <- 200 | Cache-Control: max-age=60 | Age: 70\nGET <- 503 | Cache-Control: stale-if-error=60 => 503"),
 	c("5861 4 stale-if-error and HEAD", "GET <- 200 | Cache-Control: max-age=60, stale-if-error=60 | Age: 70 | X-A: 1\nHEAD <- 503 => 200 | X-A: 1"),
 	c("5861 4 stale-if-error and a range", "GET <- 200 | Cache-Control: max-age=60, stale-if-error=60 | Age: 70 | * 0123456789\nGET | Range: bytes=0-1 <- 503 => 206 | \"01\""),
+	c("9111 3.3 a part is not the whole, stale or not", "GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60, stale-if-error=60 | Age: 70 | Content-Range: bytes 0-4/10 | * 01234\nGET <- 503 => 503\nHEAD <- hang up => 502\nGET | Range: bytes=0-5 <- 503 => 503\nGET | Range: bytes=0-1 <- 503 => 206 | \"01\""),
 	c("5861 4 stale-if-error and a condition", "GET <- 200 | Cache-Control: max-age=60, stale-if-error=60 | Age: 70 | ETag: \"a\"\nGET | If-None-Match: \"a\" <- 503 => 304 | \"\""),
 	c("5861 4 stale-if-error and no-cache", "GET <- 200 | Cache-Control: max-age=60, no-cache, stale-if-error=60 | ETag: \"a\"\nGET <- 503 => 503"),
 	c("5861 4 stale-if-error and s-maxage", "GET <- 200 | Cache-Control: s-maxage=60, stale-if-error=60 | Age: 70 | ETag: \"a\"\nGET <- 503 => 503"),

@@ -3,7 +3,7 @@ package e2e
 import "fmt"
 
 // RFC 9111 §3, §5.2.2: what may be stored.
-var storingCases = append(statusCases(), []play1{
+var storingCases = append(append(statusCases(), fieldCases()...), []play1{
 	unkept("9111 5.2.2.5 no-store", "Cache-Control: no-store"),
 	unkept("9111 5.2.2.5 no-store beats max-age", "Cache-Control: no-store, max-age=60"),
 	unkept("9111 5.2.2.5 no-store behind max-age", "Cache-Control: max-age=60, no-store"),
@@ -163,6 +163,31 @@ var storingCases = append(statusCases(), []play1{
 	c("9111 3.1 Cache-Control goes on as it was", `GET <- 200 | Cache-Control: max-age=60, foo="b, c" => Cache-Control: max-age=60, foo="b, c"
 		GET => Cache-Control: max-age=60, foo="b, c"`),
 }...)
+
+// fieldCases: every field that is no connection's comes back from the store,
+// one that nobody knows too (9111 3.1), and a 304 replaces it (9111 3.2).
+func fieldCases() (cases []play1) {
+	for _, name := range []string{
+		"Test-Header", "X-Test-Header", "Content-Foo", "X-Content-Foo", "Accept-Ranges", "Access-Control-Allow-Origin", "Allow", "Alt-Svc",
+		"Clear-Site-Data", "Content-Disposition", "Content-Language", "Content-Location", "Content-MD5", "Content-Security-Policy", "Content-Type",
+		"Digest", "Expires", "Link", "Location", "NEL", "Permissions-Policy", "Priority", "Public-Key-Pins", "Referrer-Policy", "Report-To",
+		"Retry-After", "Server", "Server-Timing", "Strict-Transport-Security", "Timing-Allow-Origin", "Warning", "WWW-Authenticate",
+		"X-Content-Type-Options", "X-Frame-Options", "X-Powered-By", "X-XSS-Protection", "P3P", "Pragma", "Sourcemap", "odd!name",
+	} {
+		cases = append(cases,
+			c("9111 3.1 "+name+" is stored", fmt.Sprintf(`GET <- 200 | Cache-Control: max-age=60 | %[1]s: a, "b" c; d=e => %[1]s: a, "b" c; d=e
+				GET => %[1]s: a, "b" c; d=e`, name)),
+			c("9111 3.2 "+name+" is updated", fmt.Sprintf(`GET <- 200 | Cache-Control: max-age=0 | ETag: "a" | %[1]s: old | X-Other: 1
+				GET <- 304 | Cache-Control: max-age=60 | ETag: "a" | %[1]s: new => %[1]s: new | X-Other: 1
+				GET => %[1]s: new | X-Other: 1`, name)))
+	}
+	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization", "Proxy-Connection", "TE", "Upgrade", "Trailer"} {
+		cases = append(cases,
+			c("9111 3.1 "+name+" is not stored", fmt.Sprintf("GET <- 200 | Cache-Control: max-age=60 | %[1]s: x-foo\nGET => %[1]s: -", name)),
+			c("9111 3.2 "+name+" is not updated", fmt.Sprintf("GET <- 200 | Cache-Control: max-age=0 | ETag: \"a\"\nGET <- 304 | Cache-Control: max-age=60 | ETag: \"a\" | %[1]s: x-foo => %[1]s: -\nGET => %[1]s: -", name)))
+	}
+	return cases
+}
 
 // statusCases: explicit freshness keeps every final status, known or not
 // (9111 3); without it, only what 9110 15.1 lists is guessed at.
