@@ -1,6 +1,11 @@
 package proxy
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"regexp"
 	"testing"
 )
@@ -32,6 +37,32 @@ func BenchmarkExpress(b *testing.B) {
 			}
 			if n := testing.AllocsPerRun(100, func() { d.express.serve(c, raw) }); n > row.most {
 				b.Errorf("%v allocations, %v at most", n, row.most)
+			}
+		})
+	}
+}
+
+// BenchmarkMiss is a page that may not be stored, beside a bare
+// httputil.ReverseProxy over the same connections to the app.
+func BenchmarkMiss(b *testing.B) {
+	d := newBed(b, 64<<20, func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Content-Type"] = []string{"text/html"}
+		w.Header()["Cache-Control"] = []string{"no-store"}
+		io.WriteString(w, "all work and no play")
+	}, expressRules...)
+	target, _ := url.Parse(d.app.URL)
+	bare := &httputil.ReverseProxy{
+		Rewrite:   func(pr *httputil.ProxyRequest) { pr.SetURL(target); pr.SetXForwarded() },
+		Transport: d.Proxy.origin, BufferPool: newBufferPool(),
+	}
+	for name, h := range map[string]http.Handler{"umbral": d.Proxy, "bare": bare} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := httptest.NewRequest("GET", "/app/miss", nil)
+				r.Header.Set("User-Agent", "Mozilla/5.0")
+				r.Header.Set("Accept-Encoding", "gzip, br")
+				h.ServeHTTP(httptest.NewRecorder(), r)
 			}
 		})
 	}

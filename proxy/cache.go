@@ -76,11 +76,15 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 		p.pass(w, x, cachepolicy.HitForMiss)
 		return
 	}
+	in := p.far
+	if refused != refusedNot {
+		in = p.near // what is asked for each time must not cost a look at Redis each time
+	}
 	var f found
 	var d cachepolicy.Decision
 	for range maxLooks {
 		mark := p.flights.mark(primary)
-		f = p.find(x.R.Context(), x.Route, &x.Ask, primary, p.far)
+		f = p.find(x.R.Context(), x.Route, &x.Ask, primary, in)
 		if f.entry == nil && f.reason == cachepolicy.StoreDown {
 			// Nothing could be stored either, so that followers would wait
 			// for nothing unless memory takes the answer: collapse as ever.

@@ -52,7 +52,11 @@ func (t transport) RoundTrip(out *http.Request) (*http.Response, error) {
 	}
 	f := t.p.newFetch(x, out)
 	began := t.p.now()
-	go f.run()
+	if f.alone {
+		f.run()
+	} else {
+		go f.run()
+	}
 	select {
 	case a := <-f.ready:
 		x.rec.Upstream = t.p.now().Sub(began)
@@ -175,18 +179,28 @@ type fetch struct {
 	// completes: the request was made to ask for the rest of a stored part,
 	// which the visitor knows nothing of.
 	completes bool
+	// alone: nobody but the visitor wants the answer, which in all
+	// likelihood cannot be stored. It is fetched in their own goroutine and
+	// ends with them.
+	alone bool
 }
 
 // newFetch takes over what the fetch needs of the exchange, which the visitor
 // may leave at any time.
 func (p *Proxy) newFetch(x *Exchange, out *http.Request) *fetch {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(out.Context()))
-	return &fetch{
+	f := &fetch{
 		p: p, route: x.Route, ask: x.Ask, visitor: x.Visitor, plan: x.plan,
-		control: x.controlled(), pos: x.pos, status: x.Status,
-		req: out.WithContext(ctx), cancel: cancel, ready: make(chan answer, 1),
-		until: x.Start.Add(p.deadline),
+		control: x.controlled(), pos: x.pos, status: x.Status, ready: make(chan answer, 1),
+		until: x.Start.Add(p.deadline), alone: x.plan.asAsked,
 	}
+	if f.alone {
+		f.req, f.cancel = out, func() {}
+		return f
+	}
+	var ctx context.Context
+	ctx, f.cancel = context.WithCancel(context.WithoutCancel(out.Context()))
+	f.req = out.WithContext(ctx)
+	return f
 }
 
 // abandon says that nobody waits for this fetch's answer. One that others may
@@ -451,7 +465,20 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 		f.route.PresentLive(&f.ask, r)
 		resp.Body = c.reader()
 		f.give(answer{resp: resp})
+		if f.alone {
+			go func() {
+				defer f.recovered()
+				_, _ = f.collect(context.WithoutCancel(ctx), c, e)
+			}()
+			return false, nil
+		}
 	}
+	return f.collect(ctx, c, e)
+}
+
+// collect stores what c brings, and answers the visitor with it if nothing has
+// been given to them yet.
+func (f *fetch) collect(ctx context.Context, c *capture, e *store.Entry) (bool, error) {
 	body, err := c.fill()
 	if errors.Is(err, errTooLarge) && f.given {
 		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())

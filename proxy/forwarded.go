@@ -18,33 +18,27 @@ func (f *Front) SetForwarded(out http.Header, x *Exchange) {
 	if x.Secure {
 		proto = "https"
 	}
-	chain, forwarded := "", ""
+	chain, forwarded := "", "for=unknown;host="+quoted(x.R.Host)+";proto="+proto
 	for i, addr := range f.chain(x) {
-		if i > 0 {
-			chain += ", "
-			forwarded += ", "
-		}
-		chain += addr.String()
-		forwarded += "for=" + node(addr)
+		name := addr.String()
 		if i == 0 {
-			forwarded += ";host=" + quoted(x.R.Host) + ";proto=" + proto
+			chain, forwarded = name, "for="+node(addr, name)+forwarded[len("for=unknown"):]
+			continue
 		}
+		chain += ", " + name
+		forwarded += ", for=" + node(addr, name)
 	}
-	if chain == "" { // the peer is no IP: a unix socket
-		forwarded = "for=unknown;host=" + quoted(x.R.Host) + ";proto=" + proto
-		delete(out, "X-Forwarded-For")
-	} else {
-		out["X-Forwarded-For"] = []string{chain}
-	}
-	out["X-Forwarded-Host"] = []string{x.R.Host}
-	out["X-Forwarded-Proto"] = []string{proto}
-	out["Forwarded"] = []string{forwarded}
-	out["X-Request-Id"] = []string{x.ID}
 	via := viaMember(x.R)
 	if theirs := x.R.Header["Via"]; x.TrustedPeer && len(theirs) > 0 {
 		via = strings.Join(theirs, ", ") + ", " + via
 	}
-	out["Via"] = []string{via}
+	values := [...]string{x.R.Host, proto, forwarded, x.ID, via, chain} // in one piece
+	for i, name := range [...]string{"X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Request-Id", "Via", "X-Forwarded-For"} {
+		out[name] = values[i : i+1 : i+1]
+	}
+	if chain == "" { // the peer is no IP: a unix socket
+		delete(out, "X-Forwarded-For")
+	}
 }
 
 // chain lists the addresses between the visitor and here: the visitor first,
@@ -74,11 +68,11 @@ func (f *Front) chain(x *Exchange) []netip.Addr {
 }
 
 // node is an address as Forwarded spells it (RFC 7239 §6).
-func node(addr netip.Addr) string {
+func node(addr netip.Addr, name string) string {
 	if addr.Is6() {
-		return `"[` + addr.String() + `]"`
+		return `"[` + name + `]"`
 	}
-	return addr.String()
+	return name
 }
 
 // quoted is a token as it is, anything else as a quoted string; a normalised
