@@ -6,15 +6,19 @@ import (
 	"strings"
 )
 
-// edgeField reports whether the lower-case name is one of the edge's own,
-// however spelled: identity going up, session control coming down.
-func edgeField(lower string) bool {
-	if len(lower) < len("x-edge-") || lower[0] != 'x' {
+// edgeField reports whether the name is one of the edge's own, however
+// spelled: identity going up, session control coming down.
+func edgeField(name string) bool {
+	if len(name) < len("x-edge-") {
 		return false
 	}
 	for i := 0; i < len("x-edge-"); i++ {
-		c := lower[i]
-		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9') {
+		c := name[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c |= 0x20
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		default:
 			c = '-'
 		}
 		if c != "x-edge-"[i] {
@@ -51,7 +55,7 @@ func hiddenFrom(name string) bool {
 	case "Umbral-Cache-Control", "Cache-Tag", "Surrogate-Key", "Surrogate-Control", "Xkey", "Cache-Group-Invalidation":
 		return true
 	}
-	return edgeField(strings.ToLower(name))
+	return edgeField(name)
 }
 
 // connectionNames are the fields that Connection names, in canonical form. A

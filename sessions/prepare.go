@@ -24,9 +24,8 @@ const (
 // will do where no answer is absorbed.
 func (v *Visitor) Prepare(out *http.Request, access Access, names []string) {
 	h := out.Header
-	h.Del("Cookie")
-	for _, name := range []string{HeaderAuth, HeaderUser, HeaderSession, HeaderIdentity} {
-		h.Del(name)
+	for _, name := range [...]string{"Cookie", HeaderAuth, HeaderUser, HeaderSession, HeaderIdentity} {
+		delete(h, name) // all in canonical form
 	}
 	out.Trailer = nil
 	path := out.URL.EscapedPath()
