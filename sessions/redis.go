@@ -104,13 +104,14 @@ if ty ~= 'hash' then return 0 end
 redis.call('HSET', k, unpack(ARGV))
 return 1`)
 
-	// scriptTouch: EXPIRE, of a record only. ARGV: ttl ms.
+	// scriptTouch: EXPIRE, of a record only, and never to a shorter life: the
+	// app may have given it a longer one meanwhile. ARGV: ttl ms.
 	scriptTouch = redis.NewScript(`
 local k = KEYS[1]
 local ty = redis.call('TYPE', k)
 if type(ty) == 'table' then ty = ty['ok'] end
 if ty ~= 'hash' then return 0 end
-redis.call('PEXPIRE', k, ARGV[1])
+if redis.call('PTTL', k) < tonumber(ARGV[1]) then redis.call('PEXPIRE', k, ARGV[1]) end
 return 1`)
 
 	// scriptRegister: a session of a user. ARGV: session, signed in ms,
@@ -280,8 +281,11 @@ func (t *Terminator) read(ctx context.Context, s *secret, tok token) (*record, p
 	}
 	if ttl := left.Val(); ttl > 0 {
 		r.expires.Store(t.opt().Now().Add(ttl).UnixMilli())
-		// A touch has lengthened its life since: the cookie has come back.
-		if p := r.meta.probation; p != 0 && r.expires.Load() <= p+time.Second.Milliseconds() {
+		// If a touch has lengthened its life since, the cookie has come back. A
+		// life that ends before the probation has none.
+		const slack = 1000
+		now := t.opt().Now().UnixMilli()
+		if p := r.meta.probation; p != 0 && r.expires.Load() <= p+slack && now+t.ttl(r, now).Milliseconds() > p+slack {
 			r.probation.Store(p)
 		}
 	}

@@ -120,10 +120,14 @@ func testDjangoUnmodified(t *testing.T, redis *storetest.Redis, django string) {
 		t.Error("the message shows twice")
 	}
 
-	// A visitor without a session has a form that is accepted all the same.
-	submitted := submit(t, stranger, "/formulario/", url.Values{"text": {"x"}})
-	if submitted.StatusCode != 302 {
-		t.Errorf("a stranger's form: %d", submitted.StatusCode)
+	// No session is needed to post a form, nor to choose a language.
+	if a := submit(t, stranger, "/formulario/", url.Values{"text": {"x"}}); a.StatusCode != 302 {
+		t.Errorf("a stranger's form: %d", a.StatusCode)
+	}
+	token := djangoField.FindStringSubmatch(stranger.get("/formulario/").Body)
+	stranger.post("/i18n/setlang/", url.Values{"language": {"es"}, "csrfmiddlewaretoken": {token[1]}})
+	if a := stranger.get("/admin/login/"); !strings.Contains(a.Body, "Contraseña") {
+		t.Errorf("in Spanish: %d %.200s", a.StatusCode, a.Body)
 	}
 	for _, c := range []*client{ana, luis, stranger, phone} {
 		oneCookie(t, c)
