@@ -489,7 +489,7 @@ func (f *fetch) collect(ctx context.Context, c *capture, e *store.Entry) (bool, 
 		return false, err
 	}
 	e.Body = body
-	if part := stored.Part; part != nil && part.Len() != int64(len(body)) {
+	if part := e.Response.Part; part != nil && part.Len() != int64(len(body)) {
 		return false, ErrBadAnswer
 	}
 	f.combine(e)
