@@ -322,6 +322,12 @@ func (e *edge) ready(context.Context) []admin.Check {
 	if err := e.reloader.Status().Err; err != nil {
 		checks[2].Detail = err.Error()
 	}
+	if !checks[1].OK {
+		checks[1].Detail = "it has been out of reach for too long: all that is stored is taken for stale"
+	}
+	if !checks[3].OK {
+		checks[3].Detail = "no upstream is in service; visitors get stored pages or none"
+	}
 	return checks
 }
 

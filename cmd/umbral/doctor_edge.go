@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -185,17 +186,36 @@ func (r *report) strength(name, secret string) {
 	r.good("Secrets", "%s: %d characters, %d different ones", name, len(secret), len(distinct))
 }
 
-// edge asks whether an edge runs with these settings.
+// edge asks whether an edge runs with these settings, and what it finds wrong
+// itself.
 func (r *report) edge(ctx context.Context, s *config.Settings) {
+	const check = "Edge"
 	base := reachable(s.AdminListen)
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	client := adminClient{base: base}
-	answer, err := client.open(ctx, "GET", "/readyz", nil)
-	if err == nil {
-		_ = answer.Body.Close()
-		r.good("Edge", "ready at %s", base)
+	client := adminClient{base: base, token: s.AdminToken.Reveal()}
+	path := "/readyz"
+	if client.token != "" {
+		path += "?verbose"
+	}
+	var ready struct {
+		Checks []struct {
+			Name, Detail string
+			OK           bool
+		}
+	}
+	if _, err := client.call(ctx, "GET", path, nil, &ready); err != nil {
+		if strings.Contains(err.Error(), "this ADMIN_TOKEN") {
+			r.bad(check, base+": "+err.Error(), "set ADMIN_TOKEN here to the edge's own")
+			return
+		}
+		r.warn(check, "none is ready at "+base, "start it with 'umbral serve', or ask /readyz?verbose with the token what it lacks")
 		return
 	}
-	r.warn("Edge", "none is ready at "+base, "start it with 'umbral serve', or ask /readyz?verbose with the token what it lacks")
+	r.good(check, "ready at %s", base)
+	for _, c := range ready.Checks {
+		if !c.OK {
+			r.warn(check, c.Name+": "+cmp.Or(c.Detail, "it is not well"), "see what its log says")
+		}
+	}
 }

@@ -112,7 +112,7 @@ func (f *figures) text() string {
 	line("sessions", "%d active, %d created, %d ended", f.Sessions.Active, f.Sessions.Created, f.Sessions.Ended)
 	r := &f.Redis
 	if r.Up {
-		line("redis", "%s, answers in %.2f ms, %s used of %s", r.Version, r.Latency, byteSize(r.UsedMemory), limitOf(r.MaxMemory))
+		line("redis", "%s, answers in %.2f ms, %s used of %s", cmp.Or(r.Version, "embedded"), r.Latency, byteSize(r.UsedMemory), limitOf(r.MaxMemory))
 		line("", "%d clients, %d commands, %d keyspace hits, %d misses, %d evicted", r.ConnectedClients, r.TotalCommands, r.KeyspaceHits, r.KeyspaceMisses, r.EvictedKeys)
 	} else {
 		line("redis", "down: %s", cmp.Or(r.Error, "no answer"))

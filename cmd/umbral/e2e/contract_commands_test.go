@@ -427,3 +427,30 @@ func TestWarmCommandFetchesAheadOfVisitors(t *testing.T) {
 		t.Errorf("urls: %d\n%s%s", code, out, stderr)
 	}
 }
+
+// TestDoctorLooksAtARunningEdge: what the edge itself finds wrong is told.
+func TestDoctorLooksAtARunningEdge(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := contractApp(t)
+	e := startEdge(t, app.URL, redisURL(redis), contractRoutes)
+	doctor := func(env ...string) string {
+		t.Helper()
+		cmd := e.command("doctor")
+		cmd.Env = append(append(e.cmd.Env, cmd.Env...), env...)
+		out, _ := cmd.CombinedOutput()
+		return string(out)
+	}
+	if out := doctor(); !strings.Contains(out, "\n✓ Edge: ready at "+e.Admin+"\n") || strings.Contains(out, "! Edge") {
+		t.Errorf("well:\n%s", out)
+	}
+	if out := doctor("ADMIN_TOKEN=9f2c7c0b7a5e4d3c8b1a6e5d4c3b2a1f"); !strings.Contains(out, "\n✗ Edge: "+e.Admin+": the edge refuses this ADMIN_TOKEN") {
+		t.Errorf("another token:\n%s", out)
+	}
+	if err := writeFile(e.Routes, "version: 2\n"); err != nil {
+		t.Fatal(err)
+	}
+	e.admin("POST", "/v1/reload", nil, nil)
+	if out := doctor(); !strings.Contains(out, "\n! Edge: routes file: "+e.Routes+":1:10: version is 2: 1 is needed\n    → ") {
+		t.Errorf("faulty rules:\n%s", out)
+	}
+}
