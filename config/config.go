@@ -37,7 +37,7 @@ type Shared struct {
 	StaleIfError         time.Duration `yaml:"stale_if_error" doc:"How long a stale page is served when the app fails. Without it the app's own directive holds."`
 	StaleIfUnreachable   time.Duration `yaml:"stale_if_unreachable" doc:"How long a stale page is served when the app cannot be reached at all; 1h unless named."`
 	MaxObject            Size          `yaml:"max_object" doc:"The largest body that is stored; 8MiB unless named."`
-	Query                Query         `yaml:"query" doc:"Which query parameters are part of the key."`
+	Query                Query         `yaml:"query" doc:"Which query parameters are part of the key. The others do not go up where the answer may be stored."`
 	VaryHeaders          []string      `yaml:"vary_headers" doc:"Request headers that are part of the key."`
 	VaryCookies          []string      `yaml:"vary_cookies" doc:"Cookies of the visitor's jar that go up on a public route, and are part of the key."`
 	Status               Statuses      `yaml:"status" doc:"Lifetimes by status: 200, 203, 204, 300, 301, 308, 404 and 410 may be named. Only 200 and what is named is stored."`
