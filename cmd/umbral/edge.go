@@ -353,10 +353,10 @@ func limitBy(word string) proxy.LimitBy {
 
 // boundMemory keeps the process within half as much again as its memory tier:
 // the collector runs more often near the bound instead of letting garbage
-// double the heap.
+// double the heap. What is not the heap's takes a little beside it.
 func boundMemory(tier int64) {
 	const rest = 96 << 20 // what an edge with an empty tier may need under load
-	debug.SetMemoryLimit(rest + tier + tier/4)
+	debug.SetMemoryLimit(tier + max(rest, tier*2/5))
 }
 
 func listen(name, address string) (net.Listener, error) {

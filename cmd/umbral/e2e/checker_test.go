@@ -40,6 +40,8 @@ type checker struct {
 	posts []*post
 	// floor is the version of each page that every answer must have reached.
 	floor []atomic.Int64
+	// mine is the same for what is one user's alone.
+	mine  [][]atomic.Int64
 	users []string
 
 	stop                        chan struct{}
@@ -51,6 +53,9 @@ func newChecker(t *testing.T, pages int, redisURL string, env ...string) *checke
 	c := &checker{
 		t: t, app: startPages(t, pages), floor: make([]atomic.Int64, pages),
 		users: []string{"ana", "luis", "eva"}, stop: make(chan struct{}),
+	}
+	for range c.users {
+		c.mine = append(c.mine, make([]atomic.Int64, pages))
 	}
 	env = append([]string{"REDIS_TIMEOUT=200ms"}, env...)
 	for range 3 {
@@ -84,7 +89,7 @@ func (c *checker) run(d time.Duration, trouble func(*rand.Rand)) {
 		all.Go(func() { c.read(rand.New(rand.NewPCG(1, uint64(i)))) })
 	}
 	for i := range len(c.users) {
-		all.Go(func() { c.readMine(c.users[i], rand.New(rand.NewPCG(2, uint64(i)))) })
+		all.Go(func() { c.readMine(i, rand.New(rand.NewPCG(2, uint64(i)))) })
 	}
 	for i := range 2 {
 		all.Go(func() { c.write(i, rand.New(rand.NewPCG(3, uint64(i)))) })
@@ -164,7 +169,8 @@ func (c *checker) check(a answer, want shown) {
 
 // readMine reads as one user, signed in on one edge at a time. That Redis is
 // not there may cost a 503, and that it was flushed the session.
-func (c *checker) readMine(user string, random *rand.Rand) {
+func (c *checker) readMine(who int, random *rand.Rand) {
+	user := c.users[who]
 	var v *client
 	c.until(func() {
 		p, n := c.posts[random.IntN(len(c.posts))], random.IntN(len(c.floor))
@@ -175,7 +181,7 @@ func (c *checker) readMine(user string, random *rand.Rand) {
 				return
 			}
 		}
-		least := c.floor[n].Load()
+		least := max(c.floor[n].Load(), c.mine[who][n].Load())
 		a, ok := c.ask(p, v, fmt.Sprint("/mine/", n))
 		if !ok || a.StatusCode == http.StatusServiceUnavailable {
 			return
@@ -208,6 +214,9 @@ func (c *checker) write(half int, random *rand.Rand) {
 		case 7:
 			pages = c.half(half)
 			what["all"] = true
+		case 8, 9:
+			c.writeMine(half, random)
+			return
 		default:
 			what["tags"] = []string{fmt.Sprint("page:", n)}
 		}
@@ -227,6 +236,27 @@ func (c *checker) write(half int, random *rand.Rand) {
 			c.floor[n].Store(versions[i])
 		}
 	})
+}
+
+// writeMine changes pages and purges what one user has of them.
+func (c *checker) writeMine(half int, random *rand.Rand) {
+	who := random.IntN(len(c.users))
+	pages := c.half(half)
+	versions := make([]int64, len(pages))
+	for i, n := range pages {
+		versions[i] = c.app.versions[n].Add(1)
+	}
+	body, _ := json.Marshal(map[string]any{"users": []string{c.users[who]}, "wait": "3s"})
+	code, answer, err := c.posts[random.IntN(len(c.posts))].now().ask("POST", "/v1/purge", string(body))
+	var got receipt
+	if err != nil || code != http.StatusOK || json.Unmarshal(answer, &got) != nil || !got.Complete {
+		c.failed.Add(1)
+		return
+	}
+	c.purges.Add(1)
+	for i, n := range pages {
+		c.mine[who][n].Store(versions[i])
+	}
 }
 
 func (c *checker) half(half int) (list []int) {
