@@ -5,7 +5,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 LINT     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench compare fuzz conformance e2e image clean
+.PHONY: help run test lint bench compare fuzz conformance soak e2e image clean
 
 help:
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -42,6 +42,12 @@ conformance: ## the RFCs, case by case, through the real binary
 	@.ci/need redis-server
 	@$(GO) test -count=1 -v -run '^TestRFC' ./cmd/umbral/e2e | \
 	awk '/^conformance:/ {line=$$0; next} /^FAIL/ {bad=1} !/^=== |--- PASS|^PASS|^ok / {print} END {print line; exit bad || !line}'
+
+# The checkers for CHECKER each, and what is as large as the documents say:
+# 100,000 pages under one tag, 1,000,000 pages offered to memory (SOAK=Memory).
+soak:
+	@.ci/need redis-server
+	CHECKER=$(or $(CHECKER),20s) $(GO) test -count=1 -tags soak -timeout 30m -v -run '$(or $(SOAK),Checker|PurgeOfMany|UpstreamsDie)' ./cmd/umbral/e2e
 
 e2e: ## a real Django and a real Chromium with the real binary
 	@.ci/need redis-server cc django chromium chromedriver curl

@@ -60,10 +60,10 @@ func TestPersonalPagesTakeAQuarterAtMost(t *testing.T) {
 // holds, and looks at what the process takes.
 func TestMemoryStaysInItsBound(t *testing.T) {
 	redis := storetest.StartRedis(t, "--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
-	app := startApp(t, func(w http.ResponseWriter, r *http.Request) {
+	app := startStoppable(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, "<p>"+r.URL.Path+strings.Repeat(" small page", 20))
-	})
+	}))
 	e := startEdge(t, app.URL, redisURL(redis), fleetRoutes, fmt.Sprint("MEMORY_CACHE_BYTES=", boundedTier), "ACCESS_LOG=off", "REDIS_TIMEOUT=20s")
 	e.stock(offeredPages, 32)
 	m := e.memoryStats()
