@@ -70,5 +70,7 @@
 //     trusted, only-if-cached aside (§5.2.1 leaves it to the cache).
 //   - Vary: Accept-Encoding makes no variants, unless no-transform: the edge
 //     asks with [UpstreamAcceptEncoding], and encodes for each visitor.
+//   - Groups are tags, and not parted by origin as RFC 9875 §2 has it: what
+//     stands behind one edge is one operator's, and to purge more is safe.
 //   - Nothing is fresh for longer than [MaxLife].
 package cachepolicy

@@ -144,6 +144,20 @@ var trustedCases = []play1{
 	c("8246 2 immutable outlasts a reload", "GET <- 200 | Cache-Control: max-age=60, immutable | ETag: \"a\"\nGET | Cache-Control: max-age=0"),
 	c("8246 2 but not a forced one", "GET <- 200 | Cache-Control: max-age=60, immutable | ETag: \"a\"\nGET | Cache-Control: no-cache <- 304 | ETag: \"a\" => valid"),
 	c("8246 2 nor when it is stale", "GET <- 200 | Cache-Control: max-age=60, immutable | Age: 100 | ETag: \"a\"\nGET | Cache-Control: max-age=0 <- 304 | ETag: \"a\" => valid"),
+	c("9111 4.3.5 HEAD with no-cache freshens what is fresh", `GET <- 200 | Cache-Control: max-age=60 | ETag: "a" | X-A: 1
+		HEAD | Cache-Control: no-cache <- 200 | Cache-Control: max-age=60 | ETag: "a" | X-A: 2 | Content-Length: 11
+		GET => X-A: 2 | body=1`),
+	c("9111 4.3.5 HEAD with no-cache ends what has changed", `GET <- 200 | Cache-Control: max-age=60 | ETag: "a"
+		HEAD | Cache-Control: no-cache <- 200 | Cache-Control: max-age=60 | ETag: "b" | Content-Length: 11
+		GET <- 200`),
+	c("9111 5.2.1.4 no-cache and the visitor's own condition", `GET <- 200 | Cache-Control: max-age=60 | ETag: "a"
+		GET | Cache-Control: no-cache | If-None-Match: "a" <- 304 | ETag: "a" | Cache-Control: max-age=60 => valid | 304 | ""`),
+	c("9111 5.2.1.1 max-age and max-stale", `GET <- 200 | Cache-Control: max-age=60 | Age: 100
+		GET | Cache-Control: max-age=30, max-stale=100 => age=100`),
+	c("9111 5.2.1 what is malformed asks for more", `GET <- 200 | Cache-Control: max-age=600 | Age: 100 | ETag: "a"
+		GET | Cache-Control: max-age=x <- 304 | ETag: "a" => valid`),
+	c("9111 5.2.1 several lines", `GET <- 200 | Cache-Control: max-age=600 | Age: 100 | ETag: "a"
+		GET | Cache-Control: foo | Cache-Control: max-age=60 <- 304 | ETag: "a" => valid`),
 	c("9111 5.2.1 a trusted proxy's directives go up", "GET | Cache-Control: no-cache <- 200 => up Cache-Control: no-cache"),
 	c("9110 7.6.3 a trusted proxy's Via stays", "GET | Via: 1.0 a, 1.1 b <- 200 => up Via: 1.0 a, 1.1 b, 1.1 umbral"),
 }

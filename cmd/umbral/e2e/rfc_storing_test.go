@@ -131,6 +131,13 @@ var storingCases = append(append(statusCases(), fieldCases()...), []play1{
 	c("9110 9.3.1 content of a GET", `GET | * a <- 200 | Cache-Control: max-age=60
 		GET <- 200`),
 
+	// Cookies (9111 has no word on requests with them).
+	c("9111 3 a request with a cookie", `GET | Cookie: a=1 <- 200 | Cache-Control: max-age=60 => up Cookie: -
+		GET | Cookie: a=2
+		GET`),
+	c("9111 4.1 Vary: Cookie speaks of what went up", `GET | Cookie: a=1 <- 200 | Cache-Control: max-age=60 | Vary: Cookie
+		GET | Cookie: a=2`),
+
 	// Keys (9111 2, 4).
 	c("9111 4 another query", `GET ?a=1 <- 200 | Cache-Control: max-age=60
 		GET ?a=2 <- 200 | Cache-Control: max-age=60
@@ -160,6 +167,10 @@ var storingCases = append(append(statusCases(), fieldCases()...), []play1{
 	c("9110 8.3 no Content-Type is guessed", `GET <- 200 | Cache-Control: max-age=60 | * <html>a => Content-Type: -
 		GET => Content-Type: -`),
 	c("9110 8.3 no Content-Type is guessed for what is not stored", `GET <- 200 | Cache-Control: no-store | * <html>a => Content-Type: -`),
+	c("9110 14.4 Content-Range on what is no part says nothing", `GET <- 200 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10
+		GET => 200`),
+	c("9110 10.2.2 Location is the visitor's to resolve", `GET <- 302 | Cache-Control: max-age=60 | Location: ../b?c#d
+		GET => 302 | Location: ../b?c#d`),
 	c("9111 3.1 Cache-Control goes on as it was", `GET <- 200 | Cache-Control: max-age=60, foo="b, c" => Cache-Control: max-age=60, foo="b, c"
 		GET => Cache-Control: max-age=60, foo="b, c"`),
 }...)

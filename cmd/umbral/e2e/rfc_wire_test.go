@@ -193,3 +193,42 @@ func TestFirstVisitorsOfAVariantAreOneRequest(t *testing.T) {
 		t.Errorf("one variant and %d visitors of another were %d requests", n, got)
 	}
 }
+
+// TestStaleWhileRevalidateAsksOnce: RFC 5861 §3, one background request for
+// all who are served meanwhile, none of whom waits.
+func TestStaleWhileRevalidateAsksOnce(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	release, begun := make(chan struct{}), make(chan struct{}, 64)
+	app := startApp(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") == "" {
+			w.Header().Set("Cache-Control", "max-age=60, stale-while-revalidate=600")
+			w.Header().Set("Age", "100")
+			w.Header().Set("Etag", `"old"`)
+			fmt.Fprint(w, "old")
+			return
+		}
+		begun <- struct{}{}
+		<-release
+		w.Header().Set("Cache-Control", "max-age=60")
+		fmt.Fprint(w, "new")
+	})
+	e := startEdge(t, app.URL, redisURL(redis), "version: 1\nroutes:\n  - match: /\n    ttl: app\n")
+	e.visitor().get("/")
+	var done sync.WaitGroup
+	for range 40 {
+		done.Add(1)
+		go func() {
+			defer done.Done()
+			if a, err := e.visitor().do("GET", "/", ""); err != nil || a.Body != "old" || !a.Hit() {
+				t.Errorf("%q %s %v", a.Body, a.Umbral(), err)
+			}
+		}()
+	}
+	done.Wait()
+	<-begun
+	close(release)
+	e.eventually("the new page is served", func() bool { return e.visitor().get("/").Body == "new" })
+	if got := app.Asked.Load(); got != 2 {
+		t.Errorf("one page and its revalidation were %d requests", got)
+	}
+}
