@@ -84,7 +84,10 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 	var d cachepolicy.Decision
 	for range maxLooks {
 		mark := p.flights.mark(primary)
-		f = p.find(x.R.Context(), x.Route, &x.Ask, primary, in)
+		x.redisBy = p.now().Add(p.redisTime)
+		look, looked := context.WithDeadline(x.R.Context(), x.redisBy)
+		f = p.find(look, x.Route, &x.Ask, primary, in)
+		looked()
 		if f.entry == nil && f.reason == cachepolicy.StoreDown {
 			// Nothing could be stored either, so that followers would wait
 			// for nothing unless memory takes the answer: collapse as ever.

@@ -45,6 +45,9 @@ type Exchange struct {
 	met bool
 	// pos is where the purge log stood before anything was looked up.
 	pos store.Position
+	// redisBy is when this look at the store has waited for Redis long enough,
+	// however many answers it needs.
+	redisBy time.Time
 	// plan is what fetch is to do with the request that goes up.
 	plan plan
 	rec  *Recorder

@@ -168,12 +168,13 @@ type fetch struct {
 	pos     store.Position
 	status  cachepolicy.Status
 
-	req    *http.Request
-	cancel context.CancelFunc
-	ready  chan answer // one answer, buffered
-	given  bool
-	until  time.Time    // nobody is waited for any longer
-	held   *store.Lease // nil where another edge may fetch the same
+	req     *http.Request
+	cancel  context.CancelFunc
+	ready   chan answer // one answer, buffered
+	given   bool
+	until   time.Time // nobody is waited for any longer
+	redisBy time.Time
+	held    *store.Lease // nil where another edge may fetch the same
 	// sharedToken: the answer holds the CSRF token of csrf: shared.
 	sharedToken bool
 	// completes: the request was made to ask for the rest of a stored part,
@@ -191,7 +192,7 @@ func (p *Proxy) newFetch(x *Exchange, out *http.Request) *fetch {
 	f := &fetch{
 		p: p, route: x.Route, ask: x.Ask, visitor: x.Visitor, plan: x.plan,
 		control: x.controlled(), pos: x.pos, status: x.Status, ready: make(chan answer, 1),
-		until: x.Start.Add(p.deadline), alone: x.plan.asAsked,
+		until: x.Start.Add(p.deadline), redisBy: x.redisBy, alone: x.plan.asAsked,
 	}
 	if f.alone {
 		f.req, f.cancel = out, func() {}
@@ -287,7 +288,9 @@ func (f *fetch) recovered() {
 // it, it waits for that edge's word, looks again, and answers from what it
 // finds, if that will do.
 func (f *fetch) lease(ctx context.Context) {
-	l, held, err := f.p.leases.Acquire(ctx, f.plan.found.key, f.p.deadline)
+	look, cancel := context.WithDeadline(ctx, f.redisBy)
+	defer cancel()
+	l, held, err := f.p.leases.Acquire(look, f.plan.found.key, f.p.deadline)
 	switch {
 	case err != nil:
 		return
@@ -296,19 +299,21 @@ func (f *fetch) lease(ctx context.Context) {
 		// Another edge may have released it between our look and our taking
 		// it: without a second look both would fetch.
 		if !l.Alone() {
-			f.lookAgain(ctx)
+			f.lookAgain(look)
 		}
 		return
 	}
-	wait, cancel := context.WithTimeout(ctx, f.until.Sub(f.p.now()))
-	defer cancel()
+	wait, waited := context.WithTimeout(ctx, f.until.Sub(f.p.now()))
+	defer waited()
 	switch how, err := f.p.leases.Wait(wait, f.plan.found.key); {
 	case err != nil:
 	case how == store.Uncacheable:
 		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
 		f.unstorable()
 	default:
-		f.lookAgain(ctx)
+		again, cancel := context.WithTimeout(ctx, f.p.redisTime)
+		defer cancel()
+		f.lookAgain(again)
 	}
 }
 

@@ -50,6 +50,9 @@ type Options struct {
 	// CollapseDeadline is the longest that a request waits for another's
 	// fetch; 5 s if zero.
 	CollapseDeadline time.Duration
+	// RedisTimeout bounds how long one look at the store waits for Redis, all
+	// its commands together; no bound if zero. Each command has the store's own.
+	RedisTimeout time.Duration
 	// EncodedBytes bounds the copies in other codings kept in memory.
 	EncodedBytes int64
 	// Now is the clock; time.Now if nil.
@@ -70,13 +73,14 @@ type Proxy struct {
 	far      lookup // in both tiers
 	near     lookup // in memory
 
-	rules    atomic.Pointer[Rules]
-	up       *httputil.ReverseProxy
-	chain    handler
-	flights  *flights
-	refused  *refusals
-	now      func() time.Time
-	deadline time.Duration
+	rules     atomic.Pointer[Rules]
+	up        *httputil.ReverseProxy
+	chain     handler
+	flights   *flights
+	refused   *refusals
+	now       func() time.Time
+	deadline  time.Duration
+	redisTime time.Duration
 
 	trouble     once
 	encoded     atomic.Int64
@@ -130,6 +134,12 @@ func New(o Options, rules *Rules) *Proxy {
 	}
 	if p.deadline == 0 {
 		p.deadline = 5 * time.Second
+	}
+	// A tenth more, so that one command that is never answered runs into the
+	// store's own time-out first, which knows what that means.
+	p.redisTime = o.RedisTimeout + o.RedisTimeout/10
+	if p.redisTime == 0 {
+		p.redisTime = time.Hour
 	}
 	p.far = p.store.Lookup
 	p.near = func(_ context.Context, key cachepolicy.Key) (*store.Entry, error) { return p.store.Recall(key), nil }

@@ -143,7 +143,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 			Redis: main, Prefix: set.CacheKeyPrefix, Secret: secrets(set)[0], Logger: log.Named("limits"),
 			MaxInFlight: int64(e.file.Bounds.InFlight),
 		}),
-		Logger: log.Named("proxy"), EncodedBytes: set.MemoryCacheBytes / 4,
+		Logger: log.Named("proxy"), EncodedBytes: set.MemoryCacheBytes / 4, RedisTimeout: set.RedisTimeout,
 	}, rules)
 	if e.visitors, err = proxy.NewServer(proxy.ServerOptions{
 		Handler: e.proxy, TLSCert: set.TLSCert, TLSKey: set.TLSKey, Logger: log.Named("http"),

@@ -177,6 +177,29 @@ func TestALongAnswerCutShortCutsTheVisitor(t *testing.T) {
 	}
 }
 
+// TestASlowRedisCostsItsTimeoutOnce has each answer of Redis take two thirds of
+// the time-out: a page that would need several of them does not wait for all.
+func TestASlowRedisCostsItsTimeoutOnce(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startApp(t, numbered())
+	way := startSluice(t, redis.Addr)
+	const timeout = 3 * time.Second
+	e := startEdge(t, app.URL, "redis://"+way.Addr, simpleRoutes, "REDIS_TIMEOUT="+timeout.String())
+	v := e.visitor()
+	v.get("/page/1")
+	way.delay(timeout * 2 / 3)
+	if a := v.get("/page/1"); !a.Hit() {
+		t.Errorf("in memory, and no hit: %s", a.Umbral())
+	}
+	began := time.Now()
+	if a := v.get("/page/2"); a.StatusCode != 200 {
+		t.Errorf("%d", a.StatusCode)
+	}
+	if took := time.Since(began); took > timeout*5/3 {
+		t.Errorf("a new page took %v with a time-out of %v", took, timeout)
+	}
+}
+
 // TestAFullRedisIsNoReasonToForget leaves Redis without memory for twice the
 // lag limit: nobody can purge, so that what is stored stays good. As soon as
 // there is room a purge reaches every edge.

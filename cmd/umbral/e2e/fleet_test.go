@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"umbral/proxy/store/storetest"
 )
@@ -155,6 +156,7 @@ type sluice struct {
 	Addr string
 	mu   sync.Mutex
 	open chan struct{}
+	late time.Duration // how long what the server says is under way
 }
 
 func startSluice(t testing.TB, to string) *sluice {
@@ -166,15 +168,23 @@ func startSluice(t testing.TB, to string) *sluice {
 	close(g.open)
 	done := make(chan struct{})
 	t.Cleanup(func() { close(done); l.Close() })
-	pass := func(to, from net.Conn) {
+	pass := func(to, from net.Conn, answers bool) {
 		defer to.Close()
 		defer from.Close()
 		buf := make([]byte, 32<<10)
 		for {
 			n, err := from.Read(buf)
 			g.mu.Lock()
-			open := g.open
+			open, late := g.open, g.late
 			g.mu.Unlock()
+			if answers && late > 0 {
+				timer := time.NewTimer(late)
+				select {
+				case <-timer.C:
+				case <-done:
+					return
+				}
+			}
 			select {
 			case <-open:
 			case <-done:
@@ -196,11 +206,18 @@ func startSluice(t testing.TB, to string) *sluice {
 				in.Close()
 				continue
 			}
-			go pass(out, in)
-			go pass(in, out)
+			go pass(out, in, false)
+			go pass(in, out, true)
 		}
 	}()
 	return g
+}
+
+// delay has every answer from now on take so long.
+func (g *sluice) delay(d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.late = d
 }
 
 func (g *sluice) shut() {
