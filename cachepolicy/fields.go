@@ -2,7 +2,6 @@ package cachepolicy
 
 import (
 	"iter"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,7 +30,13 @@ func Pack(h http.Header) Fields {
 	}
 	var b strings.Builder
 	b.Grow(size)
-	for _, name := range slices.Sorted(maps.Keys(h)) {
+	var room [32]string
+	names := room[:0]
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
 		for _, line := range h[name] {
 			b.WriteString(name)
 			b.WriteString(": ")

@@ -269,7 +269,6 @@ func FuzzResponse(f *testing.F) {
 			p.Present(s)
 			Combine(s, s)
 			s.Missing()
-			s.NoTransform()
 			p.PresentLive(r, resp)
 		}
 	})

@@ -147,6 +147,12 @@ type Lifetime struct {
 	MustRevalidate bool
 	// Immutable is RFC 8246: the visitor's reload makes no validation.
 	Immutable bool
+	// NoTransform: it must be sent in the coding that it came in (RFC 9111
+	// §5.2.2.6), whoever says so.
+	NoTransform bool
+	// NoStore: the browser is told so although the edge keeps it
+	// (must-understand, RFC 9111 §5.2.2.3).
+	NoStore bool
 	// Operator says that the rule's ttl made Fresh.
 	Operator bool
 	// Heuristic says that Fresh was guessed (RFC 9111 §4.2.2).

@@ -8,8 +8,7 @@ import (
 // Present is the header that a visitor gets with s: worked out once for each
 // stored copy. It has neither Age, Cache-Status nor Content-Length, nor any
 // field that is the edge's business; its Cache-Control is what the browser
-// is to be told (CACHING §1). The result is the caller's own map with lines
-// shared with s.
+// is to be told (CACHING §1). The result is the caller's own.
 func (p *Policy) Present(s *Stored) http.Header {
 	h := s.Fields.Header()
 	delete(h, "Content-Length")
@@ -18,8 +17,7 @@ func (p *Policy) Present(s *Stored) http.Header {
 			delete(h, name)
 		}
 	}
-	d, _ := govern(s.Fields.Header())
-	p.tellBrowser(h, &d, s.Lifetime.Operator)
+	p.tellBrowser(h, s.Lifetime.NoStore, s.Lifetime.NoTransform, s.Lifetime.Operator)
 	return h
 }
 
@@ -40,7 +38,7 @@ func (p *Policy) PresentLive(r *Request, resp *Response) {
 	}
 	_, operator := p.operatorLife(resp.Status)
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
-	p.tellBrowser(h, &d, operator && safe && !d.noStore && !d.private)
+	p.tellBrowser(h, d.noStore, d.noTransform, operator && safe && !d.noStore && !d.private)
 }
 
 // StripInterim takes off the header of a 1xx answer what no visitor may see:
@@ -57,7 +55,7 @@ func StripInterim(h http.Header) {
 // by others or used unasked; where the operator's ttl holds, the browser
 // asks each time, so that a purge is seen at once; else the app's own word
 // stands. What the app has forbidden beyond that stays forbidden.
-func (p *Policy) tellBrowser(h http.Header, d *directives, operator bool) {
+func (p *Policy) tellBrowser(h http.Header, noStore, noTransform, operator bool) {
 	var told string
 	switch {
 	case p.Rule.Scope != Public:
@@ -67,10 +65,10 @@ func (p *Policy) tellBrowser(h http.Header, d *directives, operator bool) {
 	default:
 		return
 	}
-	if d.noStore {
+	if noStore {
 		told += ", no-store"
 	}
-	if d.noTransform {
+	if noTransform {
 		told += ", no-transform"
 	}
 	h["Cache-Control"] = []string{told}

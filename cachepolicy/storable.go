@@ -187,6 +187,7 @@ func (p *Policy) judge(r *Request, resp *Response) (*Stored, Reason) {
 	}
 	s.Lifetime = p.life(&d, e, s.InitialAge)
 	s.Lifetime.Operator = named
+	s.Lifetime.NoStore, s.Lifetime.NoTransform = d.noStore, noTransform(h)
 	if reason := s.useless(); reason != None {
 		return nil, reason
 	}
@@ -307,16 +308,14 @@ func (s *Stored) useless() Reason {
 	return AlreadyStale
 }
 
-// NoTransform reports whether s must be sent in the coding that it came in
-// (RFC 9111 §5.2.2.6).
-func (s *Stored) NoTransform() bool { return noTransform(s.Fields.Header()) }
-
 // NoStore reports whether a header's Cache-Control says no-store.
 func NoStore(h http.Header) bool {
 	d := cacheControl(h["Cache-Control"])
 	return d.noStore
 }
 
+// noTransform reports whether either Cache-Control or what governs in its
+// place forbids another coding.
 func noTransform(h http.Header) bool {
 	if d := cacheControl(h["Cache-Control"]); d.noTransform {
 		return true

@@ -112,6 +112,7 @@ func (p *Policy) update(r *Request, s *Stored, by *Response) *Stored {
 		out.Unkept = reason
 		d, _ := govern(merged)
 		out.Fields = Pack(storedHeader(merged, d.hidden))
+		out.Lifetime.NoStore, out.Lifetime.NoTransform = d.noStore, noTransform(merged)
 		out.ResponseTime = by.ResponseTime
 		out.InitialAge = arrive(merged, by.RequestTime, by.ResponseTime).initialAge
 		return out

@@ -175,3 +175,11 @@ func (nowhere) Write(p []byte) (int, error)      { return len(p), nil }
 func (nowhere) SetWriteDeadline(time.Time) error { return nil }
 func (nowhere) SetReadDeadline(time.Time) error  { return nil }
 func (nowhere) Close() error                     { return nil }
+
+// calls is how often the bed's Redis has been given a command.
+func (b *bed) calls(command string) (n int) {
+	info := b.redis.Do("INFO", "commandstats").(string)
+	_, rest, _ := strings.Cut(info, "cmdstat_"+command+":calls=")
+	fmt.Sscan(rest, &n)
+	return n
+}

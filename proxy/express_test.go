@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"umbral/cachepolicy"
 	"umbral/proxy/store"
+	"umbral/proxy/store/storetest"
 )
 
 var (
@@ -274,4 +276,38 @@ func TestVisitorsLeaveIsNoticed(t *testing.T) {
 	<-asked
 	c.Close()
 	<-left
+}
+
+// TestRedisHitCost guards what a page costs that only Redis holds: one round
+// trip, and at most 60 allocations (issue 2).
+func TestRedisHitCost(t *testing.T) {
+	b := newBed(t, 0, pages, expressRules...)
+	b.dial(t).ask(plain("/public/a"))
+	ask := func() *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", "/public/a", nil)
+		r.Header.Set("User-Agent", "Mozilla/5.0")
+		w := httptest.NewRecorder()
+		b.ServeHTTP(w, r)
+		return w
+	}
+	storetest.Eventually(t, "the page to be in Redis", func() bool {
+		return strings.Contains(strings.Join(ask().Header()["Cache-Status"], ","), "umbral; hit")
+	})
+	const n = 500
+	gets, asked := b.calls("get"), b.asked.Load()
+	allocations := testing.AllocsPerRun(n-1, func() { ask() })
+	if got := b.calls("get") - gets; got != n {
+		t.Errorf("%d hits and %d times GET", n, got)
+	}
+	if b.asked.Load() != asked {
+		t.Error("the app was asked")
+	}
+	own := testing.AllocsPerRun(100, func() {
+		httptest.NewRequest("GET", "/public/a", nil).Header.Set("User-Agent", "Mozilla/5.0")
+		httptest.NewRecorder()
+	})
+	t.Logf("%v allocations, %v of them the test's own", allocations, own)
+	if allocations-own > 60 {
+		t.Errorf("%v allocations, 60 at most", allocations-own)
+	}
 }

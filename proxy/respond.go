@@ -68,7 +68,7 @@ func newServed(route *Route, e *store.Entry) *served {
 		delete(h, name)
 	}
 	s.encodable = s.template == nil && r.Scope == cachepolicy.Public && r.Status == http.StatusOK && r.Part == nil &&
-		h.Get("Content-Encoding") == "" && compressible(h, len(e.Body)) && !r.NoTransform()
+		h.Get("Content-Encoding") == "" && compressible(h, len(e.Body)) && !r.Lifetime.NoTransform
 	if s.encodable {
 		h["Vary"] = addField(h["Vary"], "Accept-Encoding")
 	}

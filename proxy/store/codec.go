@@ -318,6 +318,8 @@ const (
 	flagImmutable
 	flagOperator
 	flagHeuristic
+	flagNoTransform
+	flagNoStore
 	flagsEnd
 )
 
@@ -327,7 +329,7 @@ func appendLifetime(b []byte, l *cachepolicy.Lifetime) []byte {
 	b = binary.AppendVarint(b, int64(l.StaleIfError))
 	b = binary.AppendVarint(b, int64(l.StaleIfUnreachable))
 	var flags byte
-	for i, on := range []bool{l.NoCache, l.MustRevalidate, l.Immutable, l.Operator, l.Heuristic} {
+	for i, on := range []bool{l.NoCache, l.MustRevalidate, l.Immutable, l.Operator, l.Heuristic, l.NoTransform, l.NoStore} {
 		if on {
 			flags |= 1 << i
 		}
@@ -349,6 +351,8 @@ func readLifetime(r *reader) cachepolicy.Lifetime {
 	l.Immutable = flags&flagImmutable != 0
 	l.Operator = flags&flagOperator != 0
 	l.Heuristic = flags&flagHeuristic != 0
+	l.NoTransform = flags&flagNoTransform != 0
+	l.NoStore = flags&flagNoStore != 0
 	return l
 }
 
