@@ -191,3 +191,11 @@ func TestBypass(t *testing.T) {
 		})
 	}
 }
+
+func TestErrorStatus(t *testing.T) {
+	for status := 100; status < 600; status++ {
+		if got, want := ErrorStatus(status), status == 500 || status == 502 || status == 503 || status == 504; got != want {
+			t.Errorf("5861 §4 status %d: %v", status, got)
+		}
+	}
+}

@@ -293,3 +293,30 @@ func TestPrecondition(t *testing.T) {
 		})
 	}
 }
+
+// TestFreshenVariant: 9111 §4.3.4, a 304 with a strong validator freshens
+// every stored response that has it, and each goes on answering its own.
+func TestFreshenVariant(t *testing.T) {
+	p := mustPolicy(t, pureRule)
+	first, second := get(t, "Foo: 1"), get(t, "Foo: 2")
+	for _, row := range []struct {
+		name, stored, notModified string
+		want                      bool
+	}{
+		{"the same strong tag", `ETag: "a"`, "ETag: \"a\"\nVary: Foo", true},
+		{"another", `ETag: "a"`, "ETag: \"b\"\nVary: Foo", false},
+		{"a weak one", `ETag: W/"a"`, "ETag: W/\"a\"\nVary: Foo", false},
+		{"none", `ETag: "a"`, "Vary: Foo", false},
+		{"another Vary", `ETag: "a"`, "ETag: \"a\"\nVary: Bar", false},
+	} {
+		s := store(t, p, first, answer(t, 200, "Cache-Control: max-age=0\nVary: Foo\n"+row.stored))
+		nm := answer(t, 304, "Cache-Control: max-age=60\n"+row.notModified)
+		got, ok := p.FreshenVariant(second, s, nm)
+		if ok != row.want {
+			t.Errorf("%s: %v", row.name, ok)
+		}
+		if ok && (!p.Matches(first, got) || p.Matches(second, got) || got.Lifetime.Fresh != time.Minute) {
+			t.Errorf("%s: %q %q %v", row.name, got.VaryFields, got.VaryValues, got.Lifetime.Fresh)
+		}
+	}
+}

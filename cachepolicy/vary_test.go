@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 )
 
 func TestVaryFields(t *testing.T) {
@@ -256,5 +257,19 @@ func TestUpstreamAcceptEncoding(t *testing.T) {
 		if got := UpstreamAcceptEncoding(get(t, fields)); got != want {
 			t.Errorf("%q: %s, want %s", fields, got, want)
 		}
+	}
+}
+
+// TestNewer: 9111 §4.1, of several that match the most recent Date counts.
+func TestNewer(t *testing.T) {
+	p := mustPolicy(t, pureRule)
+	made := func(date string, arrived time.Duration) *Stored {
+		resp := answer(t, 200, "Cache-Control: max-age=600\nDate: "+date)
+		resp.RequestTime, resp.ResponseTime = t0.Add(arrived), t0.Add(arrived)
+		return store(t, p, get(t, ""), resp)
+	}
+	late, early, tie := made(at(-10), 0), made(at(-20), time.Minute), made(at(-10), time.Second)
+	if !late.Newer(early) || early.Newer(late) || !tie.Newer(late) || late.Newer(tie) {
+		t.Error("not the one with the later Date, nor of two the one that came last")
 	}
 }

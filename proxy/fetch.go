@@ -447,7 +447,7 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 	stored, reason := f.storable(r)
 	f.status.FwdStatus = 0
 	if stored == nil {
-		if r.Status < 500 && f.plan.decision.Reason != cachepolicy.SessionRenewal {
+		if r.Status < 500 && f.plan.decision.Reason != cachepolicy.SessionRenewal && reason != cachepolicy.Authorization {
 			f.superseded(ctx)
 		}
 		f.refuse(reason, r.Status)

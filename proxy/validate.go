@@ -131,11 +131,13 @@ func (p *Proxy) renew(ctx context.Context, e *store.Entry, fresh *cachepolicy.St
 		Key: e.Key, Response: fresh, Body: e.Body, URL: e.URL, Session: e.Session, User: e.User,
 		Position: pos, Keep: fresh.Keep(p.now()),
 	}
-	if fresh.Unkept != cachepolicy.None {
+	switch fresh.Unkept {
+	case cachepolicy.None:
+		p.put(ctx, renewed)
+	case cachepolicy.Authorization: // one visitor's confirmation says nothing for the others
+	default:
 		_ = p.store.Delete(ctx, e.Key)
-		return renewed
 	}
-	p.put(ctx, renewed)
 	return renewed
 }
 

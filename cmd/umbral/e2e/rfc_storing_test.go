@@ -85,6 +85,12 @@ var storingCases = append(append(statusCases(), fieldCases()...), []play1{
 		GET <- 200`),
 	c("9111 3.5 an answer to a request without", `GET <- 200 | Cache-Control: max-age=60
 		GET | Authorization: Basic YTpi`),
+	c("9111 3.5 a validation with Authorization leaves what is stored as it was", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a" | X-A: 1
+		GET | Authorization: Basic YTpi <- 304 | Cache-Control: max-age=60 | ETag: "a" | X-A: 2 => valid | body=1 | X-A: 2
+		GET <- 304 | Cache-Control: max-age=60 | ETag: "a" => valid | body=1 | X-A: 1`),
+	c("9111 3.5 so does another answer to it", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a"
+		GET | Authorization: Basic YTpi <- 200 | Cache-Control: max-age=60 | ETag: "b"
+		GET <- 304 | Cache-Control: max-age=60 | ETag: "a" => valid | body=1`),
 	c("9111 3.5 an empty Authorization is one", `GET | Authorization: <- 200 | Cache-Control: max-age=60
 		GET <- 200`),
 
