@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 var errShared = errors.New("sessions: the shared visitor cannot absorb; call Own first")
@@ -67,8 +65,7 @@ func (v *Visitor) plan(jar []cookie, lines []string, host, path string, now time
 			v.t.count(BadSetCookie)
 			continue
 		case o.Limits.CookieBytes > 0 && c.size() > o.Limits.CookieBytes:
-			v.t.count(CookieTooBig)
-			o.Logger.Warn("a cookie of the app is over limits.cookie_bytes and was dropped", zap.String("cookie", c.name))
+			v.t.tooMuch(CookieTooBig, []string{c.name})
 			continue
 		case v.t.repeatsShared(host, &c.cookie):
 			continue
@@ -141,8 +138,7 @@ func (v *Visitor) apply(jar []cookie, p *plan) (next, evicted []cookie) {
 			break
 		}
 		i := oldest(all, o.Cookies.Auth)
-		v.t.count(JarFull)
-		o.Logger.Warn("a jar is over its limits and lost its oldest cookie", zap.String("cookie", next[i].name))
+		v.t.tooMuch(JarFull, []string{next[i].name})
 		evicted = append(evicted, next[i])
 		next = slices.Delete(next, i, i+1)
 	}

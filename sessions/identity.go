@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"go.uber.org/zap"
 )
 
 // identify asks the configured source who the jar's session belongs to, "" if
@@ -27,7 +25,7 @@ func (t *Terminator) identify(ctx context.Context, req *http.Request, jar []cook
 	}
 	if err != nil {
 		t.count(BadIdentity)
-		t.opt().Logger.Warn("the user of a session could not be found out", zap.Error(err))
+		t.warn("the user of a session could not be found out", err)
 		return ""
 	}
 	if uid != "" && !validUID(uid) || uid == "anonymous" {

@@ -104,8 +104,8 @@ func inJar(jar []cookie, name, path string) int {
 
 // cookieLine is the Cookie field that goes up for path: the whole jar, or
 // only names if not nil. Above limit bytes the oldest cookie that is not in
-// keep goes first (gunicorn refuses 8,190 bytes); dropped says how many went.
-func cookieLine(jar []cookie, path string, now int64, names, keep []string, limit int) (line string, dropped int) {
+// keep goes first (gunicorn refuses 8,190 bytes); dropped names those that went.
+func cookieLine(jar []cookie, path string, now int64, names, keep []string, limit int) (line string, dropped []string) {
 	var few [16]*cookie
 	send, size := few[:0], 0
 	for i := range jar {
@@ -118,8 +118,8 @@ func cookieLine(jar []cookie, path string, now int64, names, keep []string, limi
 	for limit > 0 && size-len("; ") > limit && len(send) > 0 {
 		i := oldest(send, keep)
 		size -= send[i].size() + len("=; ")
+		dropped = append(dropped, send[i].name)
 		send = slices.Delete(send, i, i+1)
-		dropped++
 	}
 	if len(send) == 0 {
 		return "", dropped

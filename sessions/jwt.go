@@ -78,6 +78,16 @@ func (t *Terminator) signJWT(s *secret, c claims) (string, error) {
 	return signed.CompactSerialize()
 }
 
+// JWTKey is the key of HS256 that is derived from a secret, for an app that
+// is to verify with it.
+func JWTKey(secret []byte) ([]byte, error) {
+	s, err := newSecret(secret)
+	if err != nil {
+		return nil, err
+	}
+	return s.hs, nil
+}
+
 // JWKS is the JSON Web Key Set (RFC 7517 §5) of every secret in force: public
 // keys only, none where the algorithm is symmetric.
 func (t *Terminator) JWKS() []byte {

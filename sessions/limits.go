@@ -4,6 +4,9 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"time"
+
+	"go.uber.org/zap"
 )
 
 // perIP bounds how fast one address can make anonymous records: a token
@@ -68,6 +71,44 @@ func (p *perIP) thin(rate Rate, now int64) {
 			return
 		}
 		delete(p.m, k)
+	}
+}
+
+// told remembers what the log has been told lately, so that a state takes a
+// line and not one for each request in it.
+type told struct {
+	mu sync.Mutex
+	m  map[string]time.Time
+}
+
+const (
+	tellEvery = time.Minute
+	mostTold  = 256
+)
+
+// again reports whether what may be told now.
+func (d *told) again(what string, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if last, has := d.m[what]; has && now.Sub(last) < tellEvery {
+		return false
+	}
+	if d.m == nil || len(d.m) >= mostTold {
+		d.m = make(map[string]time.Time)
+	}
+	d.m[what] = now
+	return true
+}
+
+// tooMuch counts cookies of the app that went over a limit, and logs their
+// names, never their values.
+func (t *Terminator) tooMuch(why Reason, names []string) {
+	for _, name := range names {
+		t.count(why)
+		if t.told.again(why.String()+" "+name, t.opt().Now()) {
+			t.opt().Logger.Warn("a cookie of the app is over a limit and was left out",
+				zap.String("limit", why.String()), zap.String("cookie", name))
+		}
 	}
 }
 

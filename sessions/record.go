@@ -130,7 +130,9 @@ func (r *record) finish(t *Terminator) {
 		r.lineUntil = 0
 		return
 	}
-	r.line, _ = cookieLine(r.jar, "/", 0, nil, t.opt().Cookies.Auth, t.opt().Limits.CookieHeader)
+	line, dropped := cookieLine(r.jar, "/", 0, nil, t.opt().Cookies.Auth, t.opt().Limits.CookieHeader)
+	r.line = line
+	t.tooMuch(CookieHeaderFull, dropped)
 }
 
 // hash is the record as the arguments of HSET.

@@ -22,6 +22,7 @@ type Terminator struct {
 	marks   atomic.Pointer[marks]
 	touches touches
 	perIP   perIP
+	told    told
 	watch   watch
 	counts  counts
 
@@ -299,4 +300,9 @@ func (t *Terminator) find(ctx context.Context, s *secret, tok token) (*record, p
 	return r, found, nil
 }
 
-func (t *Terminator) warn(msg string, err error) { t.opt().Logger.Warn(msg, zap.Error(err)) }
+// warn logs what went wrong, the same at most once a minute.
+func (t *Terminator) warn(msg string, err error) {
+	if t.told.again(msg, t.opt().Now()) {
+		t.opt().Logger.Warn(msg, zap.Error(err))
+	}
+}

@@ -198,15 +198,14 @@ func (v *Visitor) CookieLine(path string, names []string) string {
 
 func (v *Visitor) cookieLine(path string, names []string) string {
 	o := v.t.opt()
-	line, dropped := "", 0
+	var line string
+	var dropped []string
 	if r := v.rec; r != nil && names == nil && v.at < r.lineUntil {
 		line = r.line
 	} else {
 		line, dropped = cookieLine(v.jar(), path, v.at, names, o.Cookies.Auth, o.Limits.CookieHeader)
 	}
-	if dropped > 0 {
-		v.t.count(CookieHeaderFull)
-	}
+	v.t.tooMuch(CookieHeaderFull, dropped)
 	if v.fields != nil {
 		allow := o.Cookies.ClientAllow
 		if names != nil {

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -343,14 +344,22 @@ func TestIdentityTokens(t *testing.T) {
 	}
 
 	named := startEdge(t, app.URL, redisURL(redis), strings.Replace(sessionRoutes, "{source: header}", "{source: header, jwt: {alg: HS256, ttl: 10s, audience: certificates}}", 1), "CACHE_KEY_PREFIX=named")
-	if !strings.Contains(fmt.Sprint(named.logs), "serving") {
-		t.Fatal("not serving")
-	}
 	c = named.browser()
 	c.login("ana")
 	text := c.get("/").said(t).field("X-Edge-Identity")
-	if _, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.HS256}); err != nil {
-		t.Errorf("HS256: %v", err)
+	signed, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.HS256})
+	if err != nil {
+		t.Fatalf("HS256: %v", err)
+	}
+	cmd := exec.Command(binary, "secret", "--jwt-key")
+	cmd.Env = []string{"EDGE_SECRETS=" + edgeSecret}
+	out, err := cmd.Output()
+	shared, _ := base64.RawURLEncoding.DecodeString(strings.TrimSpace(string(out)))
+	if _, verify := signed.Verify(shared); err != nil || verify != nil {
+		t.Errorf("HS256 under the key that the command prints: %v %v", err, verify)
+	}
+	if _, err := signed.Verify([]byte(edgeSecret)); err == nil {
+		t.Error("HS256 is signed with the secret itself")
 	}
 	got := claimsOf(t, text)
 	if got["aud"] != "certificates" || got["exp"].(float64)-got["iat"].(float64) != 10 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 func TestTheProbeNamesTheUser(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
+	var mu sync.Mutex
 	answers := map[string]string{}
 	app.set(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/whoami/" {
@@ -28,6 +30,8 @@ func TestTheProbeNamesTheUser(t *testing.T) {
 			http.Error(w, "who?", http.StatusForbidden)
 			return
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		fmt.Fprint(w, answers[c.Value])
 	})
 	e := startEdge(t, app.URL, redisURL(redis), strings.Replace(sessionRoutes, "{source: header}",
@@ -40,13 +44,31 @@ func TestTheProbeNamesTheUser(t *testing.T) {
 		{strings.Repeat("[", 20000), ""}, {`{"x": "` + strings.Repeat("y", 70<<10) + `"}`, ""},
 	} {
 		value := fmt.Sprintf("probe-secret-%d", i)
+		mu.Lock()
 		answers[value] = tt.answer
+		mu.Unlock()
 		c := e.browser()
 		a := c.post("/?set=sessionid%3D"+value+"%3B+Path%3D/", nil)
 		got := c.get("/").said(t)
 		auth := map[bool]string{true: "user", false: "session"}[tt.user != ""]
 		if a.StatusCode != 200 || got.field("X-Edge-User") != tt.user || got.field("X-Edge-Auth") != auth {
 			t.Errorf("%.40s: %d, user %q, auth %q", tt.answer, a.StatusCode, got.field("X-Edge-User"), got.field("X-Edge-Auth"))
+		}
+	}
+	// The probe is asked again every second: another answer is another user.
+	f := startEdge(t, app.URL, redisURL(redis), strings.Replace(sessionRoutes, "{source: header}",
+		"{source: probe, probe: {url: /whoami/, pointer: /user/id, every: 1s}}", 1), "CACHE_KEY_PREFIX=again")
+	c := f.browser()
+	c.post("/?set=sessionid%3Dprobe-secret-0%3B+Path%3D/", nil)
+	c.get("/mine/")
+	before := c.get("/mine/").said(t)
+	for _, next := range []string{"43", ""} {
+		mu.Lock()
+		answers["probe-secret-0"] = `{"user": {"id": "` + next + `"}}`
+		mu.Unlock()
+		f.eventually("the user "+next, func() bool { return c.get("/").said(t).field("X-Edge-User") == next })
+		if got := c.get("/mine/").said(t); got.field("X-Edge-User") != next || got.N == before.N {
+			t.Errorf("the page of user 42 for %q: %v", next, got.Header)
 		}
 	}
 	if strings.Contains(e.logs.String(), "probe-secret") {
@@ -232,5 +254,47 @@ func TestOneRoundTripAtMost(t *testing.T) {
 	// HGETALL and PTTL, pipelined on one connection.
 	if len(asked) != 2 || len(connections) != 1 {
 		t.Errorf("the first request at another edge cost %v", asked)
+	}
+}
+
+// limits: what goes is counted and named in the log once, and never shown.
+func TestJarsAreBounded(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startCookieApp(t)
+	e := startEdge(t, app.URL, redisURL(redis), sessionRoutes+
+		"  limits: {cookies: 5, cookie_bytes: 200, jar_bytes: 600, cookie_header: 400}\n", "LOG_LEVEL=debug")
+	c := e.browser()
+	c.login("ana")
+	for i := range 8 {
+		c.get(fmt.Sprintf("/?set=n%d%%3Dvalue-secret-%d%%3B+Path%%3D/", i, i))
+	}
+	got := c.get("/").said(t)
+	for i := range 8 { // sessionid, which stays, and the four newest
+		if has := got.cookie(fmt.Sprint("n", i)) != ""; has != (i >= 4) {
+			t.Errorf("n%d: sent up %v", i, has)
+		}
+	}
+	if got.cookie("sessionid") == "" {
+		t.Error("the session's own cookie went")
+	}
+	c.get("/?set=huge%3D" + strings.Repeat("value-secret", 30))
+	if got := c.get("/").said(t); got.cookie("huge") != "" {
+		t.Error("a cookie over cookie_bytes was kept")
+	}
+	for i := range 4 {
+		c.get(fmt.Sprintf("/?set=wide%d%%3D%s%%3B+Path%%3D/", i, strings.Repeat("w", 150)))
+	}
+	if line := strings.Join(c.get("/").said(t).Cookie, ""); len(line) > 400 || !strings.Contains(line, "wide3") || !strings.Contains(line, "sessionid") {
+		t.Errorf("%d bytes of Cookie: %.60s", len(line), line)
+	}
+	metrics := e.adminText("/metrics")
+	for _, reason := range []string{"jar_full", "cookie_too_big"} {
+		if !strings.Contains(metrics, `umbral_session_events_total{reason="`+reason+`"}`) || strings.Contains(metrics, `{reason="`+reason+`"} 0`) {
+			t.Errorf("%s is not counted", reason)
+		}
+	}
+	log := e.logs.String()
+	if strings.Count(log, `"cookie":"huge"`) != 1 || strings.Contains(log, `"value-secret`) || strings.Contains(log, "session-secret") {
+		t.Errorf("the log names what went once, and no value: %d", strings.Count(log, `"cookie":"huge"`))
 	}
 }
