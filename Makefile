@@ -39,7 +39,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 	.ci/fuzz $(or $(FUZZTIME),10s)
 
 conformance: ## the RFCs, case by case, through the real binary
-	@.ci/need redis-server
+	@.ci/need redis-server cc
 	@$(GO) test -count=1 -v -run '^TestRFC' ./cmd/umbral/e2e | \
 	awk '/^conformance:/ {line=$$0; next} /^FAIL/ {bad=1} !/^=== |--- PASS|^PASS|^ok / {print} END {print line; exit bad || !line}'
 

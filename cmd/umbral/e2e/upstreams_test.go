@@ -14,10 +14,10 @@ import (
 )
 
 // instance is one of several upstreams; it says its name and counts what it is
-// asked, and what it has taken of each POST.
+// asked.
 type instance struct {
 	*stoppable
-	asked, posts atomic.Int64
+	asked atomic.Int64
 }
 
 func startInstances(t *testing.T, n int, h func(i *instance, w http.ResponseWriter, r *http.Request)) (list []*instance, urls string) {
