@@ -128,7 +128,24 @@ func (e *edge) explain(ctx context.Context, q admin.ExplainQuery) (admin.Explana
 	if x.RedisErr != nil {
 		out.Tiers[1].Error = "Redis is out of reach"
 	}
+	out.Notes = explainNotes(plain, host, x, out.Tiers)
 	return out, nil
+}
+
+// explainNotes says what people would stumble over.
+func explainNotes(asked, host string, x proxy.Explanation, tiers []admin.TierView) (notes []string) {
+	if !strings.HasPrefix(asked, host+"/") {
+		notes = append(notes, "meant on "+host+", the site as far as it is known")
+	}
+	if key := x.Route.NormalQuery(x.Ask.Query); key != x.Ask.Query {
+		notes = append(notes, fmt.Sprintf("the query %q stands in the key as %q", x.Ask.Query, key))
+	}
+	for _, t := range tiers {
+		if t.Life == "dead" {
+			notes = append(notes, "what "+t.Tier+" holds has been purged")
+		}
+	}
+	return notes
 }
 
 func keyParts(x proxy.Explanation) []admin.KeyPart {
@@ -191,8 +208,8 @@ func shortDuration(d time.Duration) string {
 
 func verdictWord(v cachepolicy.Verdict) string {
 	return [...]string{
-		cachepolicy.Forward: "forward", cachepolicy.Serve: "serve", cachepolicy.ServeStale: "serve stale",
-		cachepolicy.Validate: "validate", cachepolicy.GatewayTimeout: "gateway timeout",
+		cachepolicy.Forward: "forward", cachepolicy.Serve: "serve", cachepolicy.ServeStale: "serve_stale",
+		cachepolicy.Validate: "validate", cachepolicy.GatewayTimeout: "gateway_timeout",
 	}[v]
 }
 

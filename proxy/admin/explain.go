@@ -33,8 +33,9 @@ type Explanation struct {
 	Tags     []string  `json:"tags"`
 	// Tiers says what each holds for it, memory first.
 	Tiers []TierView `json:"tiers"`
-	// Verdict is serve, serve stale, validate, forward or gateway timeout, or
-	// refuse where the front door does; Reason why it is not serve; CacheStatus what the visitor would see.
+	// Verdict is serve, serve_stale, validate, forward or gateway_timeout, as
+	// the tests of routes.yaml name them, or refuse where the front door does;
+	// Reason why it is not serve; CacheStatus what the visitor would see.
 	Verdict     string `json:"verdict"`
 	Reason      string `json:"reason,omitempty"`
 	CacheStatus string `json:"cache_status"`

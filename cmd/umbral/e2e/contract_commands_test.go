@@ -285,7 +285,7 @@ func TestExplainCommandSaysWhy(t *testing.T) {
 		args string
 		want []string
 	}{
-		{"http://site.test/page/7?utm_source=x", []string{"request       GET site.test/page/7\n", "route         /page/{id}\n", "vary          public\n", "ttl           1h\n", "host = site.test\n", "query = \n", "tags          pages page:7\n", "memory        status 200, age ", "verdict       serve\n", "Cache-Status  umbral; hit; ttl="}},
+		{"http://site.test/page/7?utm_source=x", []string{"request       GET site.test/page/7\n", "route         /page/{id}\n", "vary          public\n", "ttl           1h\n", "host = site.test\n", "query = \n", "note          the query \"utm_source=x\" stands in the key as \"\"\n", "tags          pages page:7\n", "memory        status 200, age ", "verdict       serve\n", "Cache-Status  umbral; hit; ttl="}},
 		{"http://site.test/page/8", []string{"memory        nothing stored\n", "redis         nothing stored\n", "verdict       forward\n", "reason        nothing-stored\n"}},
 		{"http://site.test/mine/x --user ana", []string{"vary          user\n", "memory        status 200", "verdict       serve\n"}},
 		{"http://site.test/mine/x --user ben", []string{"memory        nothing stored\n", "verdict       forward\n"}},
@@ -294,7 +294,7 @@ func TestExplainCommandSaysWhy(t *testing.T) {
 		{"http://site.test/login --method POST", []string{"route         POST /login\n", "ttl           off\n"}},
 		{"http://site.test/page/7 --header Range:bytes=0-1", []string{"verdict       serve\n"}},
 		{"site.test/page/7", []string{"verdict       serve\n"}},
-		{"/page/7", []string{"request       GET site.test/page/7\n", "verdict       serve\n"}}, // the site that visitors name
+		{"/page/7", []string{"request       GET site.test/page/7\n", "verdict       serve\n", "note          meant on site.test, the site as far as it is known\n"}}, // the site that visitors name
 	} {
 		before := app.Asked.Load()
 		code, out, stderr := e.umbral(append([]string{"explain"}, strings.Fields(test.args)...)...)
