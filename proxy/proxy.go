@@ -279,7 +279,7 @@ func (p *Proxy) outgoing(out *http.Request, x *Exchange) {
 			delete(h, "Range")
 			delete(h, "If-Range")
 		}
-		if !x.plan.asAsked {
+		if !x.plan.asAsked || x.Route.Rule.ESI { // what the visitor has is assembled, and none of the app's
 			dropConditions(h)
 		}
 		delete(h, "Expect")

@@ -49,3 +49,26 @@ routes:
 		t.Errorf("etag %q, body %q", after.Header.Get("Etag"), after.Body)
 	}
 }
+
+// TestAConditionOnAPageOfFragmentsEndsAtTheEdge: what a visitor holds of such
+// a page is assembled, so that the app could only answer for a part of it.
+func TestAConditionOnAPageOfFragmentsEndsAtTheEdge(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startApp(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+		if r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Modified-Since") != "" {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		fmt.Fprint(w, `page [<esi:remove>never</esi:remove>]`)
+	})
+	e := startEdge(t, app.URL, redisURL(redis), "version: 1\nroutes:\n  - {match: /, ttl: app, esi: on}\n")
+	for range 3 { // from the second on the edge knows that the page is not stored
+		a := e.visitor().get("/", "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT", `If-None-Match: "a"`)
+		if a.StatusCode != 200 || a.Body != "page []" {
+			t.Errorf("%d %q %s", a.StatusCode, a.Body, a.Umbral())
+		}
+	}
+}
