@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -213,18 +212,11 @@ func TestRevokedUsersAreOutOnEveryEdge(t *testing.T) {
 	}
 }
 
+// The admin calls behind `umbral sessions`, over two edges.
 func TestSessionsAreListedAndRevoked(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
 	e := twoEdges(t, app.URL, redis, sessionRoutes)
-	cli := func(args ...string) (string, int) {
-		cmd := exec.Command(binary, append([]string{"sessions"}, append(args, "--admin", e[0].Admin, "--admin-token", adminToken)...)...)
-		out, err := cmd.CombinedOutput()
-		if err != nil && cmd.ProcessState.ExitCode() < 0 {
-			t.Fatal(err)
-		}
-		return string(out), cmd.ProcessState.ExitCode()
-	}
 	users := []string{"ana", "ana", "luis", "a/b c?&"}
 	browsers := make([]*client, len(users))
 	for i, u := range users {
@@ -233,66 +225,83 @@ func TestSessionsAreListedAndRevoked(t *testing.T) {
 	}
 	opened := e[0].browser()
 	opened.get("/opens") // a session of nobody
-
-	id := browsers[0].get("/").said(t).field("X-Edge-Session")
-	all, code := cli("list")
-	if code != 0 || strings.Count(all, "\n") != 6 || !strings.Contains(all, id) || strings.Contains(all, browsers[0].token()) {
-		t.Errorf("list: %d\n%s", code, all)
-	}
-	of, code := cli("list", "--user", "ana")
-	if code != 0 || strings.Count(of, "\n") != 3 || strings.Contains(of, "luis") {
-		t.Errorf("list --user ana: %d\n%s", code, of)
-	}
-	if out, code := cli("revoke", "--session", id); code != 0 || !strings.Contains(out, "1 session revoked") || strings.Count(out, "applied") != 2 {
-		t.Errorf("revoke --session: %d\n%s", code, out)
-	}
-	if out, code := cli("revoke", "--session", id); code != 1 || strings.Contains(out, "panic") {
-		t.Errorf("revoke --session again: %d\n%s", code, out)
-	}
-	in := func() (n []string) {
+	in := func() (n []int) {
 		for i, b := range browsers {
 			if b.get("/").said(t).field("X-Edge-Auth") == "user" {
-				n = append(n, fmt.Sprint(i))
+				n = append(n, i)
 			}
 		}
 		return n
 	}
-	if got := in(); !slices.Equal(got, []string{"1", "2", "3"}) {
-		t.Errorf("in are %v", got)
-	}
-	if out, code := cli("revoke", "--user", "a/b c?&"); code != 0 || !strings.Contains(out, "1 session revoked") {
-		t.Errorf("revoke --user: %d\n%s", code, out)
-	}
-	if got := in(); !slices.Equal(got, []string{"1", "2"}) {
-		t.Errorf("in are %v", got)
-	}
-	for _, args := range [][]string{{"revoke"}, {"revoke", "--all", "--user", "ana"}, {"revoke", "--session", ""}} {
-		if out, code := cli(args...); code != 2 {
-			t.Errorf("%v: %d\n%s", args, code, out)
+	list := func(query string) (users []string) {
+		t.Helper()
+		var got struct{ Sessions []struct{ ID, User string } }
+		if code := e[1].admin("GET", "/v1/sessions"+query, nil, &got); code != 200 {
+			t.Fatalf("list %s: %d", query, code)
 		}
+		for _, s := range got.Sessions {
+			users = append(users, s.User)
+			if s.ID == "" || strings.Contains(fmt.Sprint(browsers[0].token(), browsers[1].token()), s.ID) {
+				t.Errorf("id %q", s.ID)
+			}
+		}
+		slices.Sort(users)
+		return users
 	}
-	if out, code := cli("revoke", "--all"); code != 0 {
-		t.Errorf("revoke --all: %d\n%s", code, out)
+	revoke := func(path string) (code, n int, complete bool) {
+		t.Helper()
+		var got struct {
+			Revoked  int
+			Complete bool
+			Edges    []struct{ Applied bool }
+		}
+		code = e[0].admin("DELETE", path, nil, &got)
+		return code, got.Revoked, got.Complete && len(got.Edges) == 2
 	}
-	if got := in(); len(got) != 0 {
+	if got := list(""); !slices.Equal(got, []string{"", "a/b c?&", "ana", "ana", "luis"}) {
+		t.Errorf("all: %q", got)
+	}
+	if got := list("?user=ana"); !slices.Equal(got, []string{"ana", "ana"}) {
+		t.Errorf("ana's: %q", got)
+	}
+	id := browsers[0].get("/").said(t).field("X-Edge-Session")
+	if code, n, complete := revoke("/v1/sessions/" + id); code != 200 || n != 1 || !complete {
+		t.Errorf("by session: %d, %d, %v", code, n, complete)
+	}
+	if code, _, _ := revoke("/v1/sessions/" + id); code != 404 {
+		t.Errorf("by session again: %d", code)
+	}
+	if got := in(); !slices.Equal(got, []int{1, 2, 3}) {
 		t.Errorf("in are %v", got)
 	}
-	if out, _ := cli("list"); !strings.Contains(out, "no session") {
-		t.Errorf("list after all were revoked:\n%s", out)
+	if code, n, complete := revoke("/v1/users/" + url.PathEscape(users[3]) + "/sessions"); code != 200 || n != 1 || !complete {
+		t.Errorf("by user: %d, %d, %v", code, n, complete)
 	}
+	if got := in(); !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("in are %v", got)
+	}
+	if code, n, complete := revoke("/v1/sessions"); code != 200 || n < 2 || !complete {
+		t.Errorf("all: %d, %d, %v", code, n, complete)
+	}
+	if got := in(); len(got) != 0 || len(list("")) != 0 {
+		t.Errorf("in are %v, listed %v", got, list(""))
+	}
+	// Whoever was revoked may sign in again at once, with the very cookie.
 	browsers[0].login("ana")
-	if got := in(); !slices.Equal(got, []string{"0"}) {
+	if got := in(); !slices.Equal(got, []int{0}) {
 		t.Errorf("signed in again: %v", got)
 	}
-	for _, path := range []string{"/v1/sessions?user=" + url.QueryEscape("x\x00"), "/v1/sessions?nonsense=1", "/v1/sessions?limit=-1"} {
-		if code := e[0].admin("GET", path, nil, nil); code != 400 {
-			t.Errorf("GET %s: %d", path, code)
+	for _, query := range []string{"?user=" + url.QueryEscape("x\x00"), "?nonsense=1", "?limit=-1"} {
+		if code := e[0].admin("GET", "/v1/sessions"+query, nil, nil); code != 400 {
+			t.Errorf("GET %s: %d", query, code)
 		}
 	}
 	r, _ := http.NewRequest("DELETE", e[0].Admin+"/v1/sessions", nil)
-	if resp, err := http.DefaultClient.Do(r); err != nil || resp.StatusCode != 401 {
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil || resp.StatusCode != 401 {
 		t.Errorf("without the token: %v", err)
 	}
+	resp.Body.Close()
 }
 
 // A revoked session's websocket and event stream are cut.
