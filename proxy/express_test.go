@@ -291,12 +291,13 @@ func TestRedisHitCost(t *testing.T) {
 		return w
 	}
 	storetest.Eventually(t, "the page to be in Redis", func() bool {
-		return strings.Contains(strings.Join(ask().Header()["Cache-Status"], ","), "umbral; hit")
+		before := b.calls("get") // a page that waits to be written is found without
+		return strings.Contains(strings.Join(ask().Header()["Cache-Status"], ","), "umbral; hit") && b.calls("get") > before
 	})
 	const n = 500
 	gets, asked := b.calls("get"), b.asked.Load()
 	allocations := testing.AllocsPerRun(n-1, func() { ask() })
-	if got := b.calls("get") - gets; got != n {
+	if got := b.calls("get") - gets; got < n || got > n+n/20 { // the edge's heartbeat is among them
 		t.Errorf("%d hits and %d times GET", n, got)
 	}
 	if b.asked.Load() != asked {
@@ -304,7 +305,10 @@ func TestRedisHitCost(t *testing.T) {
 	}
 	own := testing.AllocsPerRun(100, func() {
 		httptest.NewRequest("GET", "/public/a", nil).Header.Set("User-Agent", "Mozilla/5.0")
-		httptest.NewRecorder()
+		w := httptest.NewRecorder()
+		w.Header()["Etag"] = nil
+		w.WriteHeader(200)
+		_, _ = w.Write(make([]byte, 1000))
 	})
 	t.Logf("%v allocations, %v of them the test's own", allocations, own)
 	if allocations-own > 60 {
