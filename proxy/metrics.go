@@ -164,6 +164,14 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
+// Requests is how many requests have been answered.
+func (m *Metrics) Requests() (n uint64) {
+	for i := range m.methods {
+		n += m.methods[i].Load()
+	}
+	return n
+}
+
 // InFlight is how many requests are being answered.
 func (m *Metrics) InFlight() int64 { return m.inFlight.Load() }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"reflect"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -108,7 +107,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 		}
 	}
 	if e.store, err = store.Open(store.Options{
-		Client: main, LogClient: logClient, Prefix: set.CacheKeyPrefix, MemoryBytes: set.MemoryCacheBytes,
+		Client: main, LogClient: logClient, Prefix: set.CacheKeyPrefix, MemoryBytes: set.MemoryCacheBytes - codedShare(set.MemoryCacheBytes),
 		Secrets: secrets(set), Timeout: set.RedisTimeout, LagLimit: e.file.Purge.LagLimit, Logger: log.Named("store"),
 		OnState: e.redisState, OnApply: e.purgeApplied,
 	}); err != nil {
@@ -143,7 +142,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 			Redis: main, Prefix: set.CacheKeyPrefix, Secret: secrets(set)[0], Logger: log.Named("limits"),
 			MaxInFlight: int64(e.file.Bounds.InFlight),
 		}),
-		Logger: log.Named("proxy"), EncodedBytes: set.MemoryCacheBytes / 4, RedisTimeout: set.RedisTimeout,
+		Logger: log.Named("proxy"), EncodedBytes: codedShare(set.MemoryCacheBytes), RedisTimeout: set.RedisTimeout,
 	}, rules)
 	if e.visitors, err = proxy.NewServer(proxy.ServerOptions{
 		Handler: e.proxy, TLSCert: set.TLSCert, TLSKey: set.TLSKey, Logger: log.Named("http"),
@@ -161,6 +160,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 // start sets everything to work. Redis need not be there.
 func (e *edge) start(ctx context.Context) error {
 	boundMemory(e.set.MemoryCacheBytes)
+	e.background.Go(func() { tidy(ctx, e.metrics.Requests) })
 	e.store.Start(ctx)
 	e.sessions.Start(context.WithoutCancel(ctx))
 	if err := e.reloader.Watch(e.apply); err != nil {
@@ -349,14 +349,6 @@ func limitBy(word string) proxy.LimitBy {
 		return proxy.ByUser
 	}
 	return proxy.ByIP
-}
-
-// boundMemory keeps the process within half as much again as its memory tier:
-// the collector runs more often near the bound instead of letting garbage
-// double the heap. What is not the heap's takes a little beside it.
-func boundMemory(tier int64) {
-	const rest = 96 << 20 // what an edge with an empty tier may need under load
-	debug.SetMemoryLimit(tier + max(rest, tier*2/5))
 }
 
 func listen(name, address string) (net.Listener, error) {
