@@ -273,7 +273,7 @@ func (p *Proxy) outgoing(out *http.Request, x *Exchange) {
 	if x.plan.mode != pass {
 		// What is not in the key must not make the answer: "?utm_a=1;x=2" is
 		// one parameter here and two to some apps.
-		out.URL.RawQuery = x.Route.NormalQuery(x.Ask.Query)
+		out.URL.RawQuery, out.URL.ForceQuery = x.Route.NormalQuery(x.Ask.Query), false
 		if e := x.plan.found.entry; x.Route.Rule.TTL != cachepolicy.AppTTL || e != nil && e.Response.Part == nil {
 			// Only under the pure RFC may an answer be a part.
 			delete(h, "Range")
