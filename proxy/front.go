@@ -109,8 +109,8 @@ func (f *Front) Admit(x *Exchange) *Refusal {
 		return refuse(http.StatusBadRequest)
 	}
 	r.Host = host
-	if r.ProtoMajor == 2 && len(r.Header["Content-Length"]) > 1 {
-		return refuse(http.StatusBadRequest) // net/http looks at the first alone
+	if r.ProtoMajor == 2 && !plainLength(r.Header["Content-Length"]) {
+		return refuse(http.StatusBadRequest)
 	}
 	if r.ContentLength > f.guard.MaxBody {
 		return refuse(http.StatusRequestEntityTooLarge)
@@ -151,6 +151,17 @@ func (f *Front) target(r *http.Request) *Refusal {
 		return refuse(http.StatusBadRequest) // net/http could not send it on byte for byte
 	}
 	return nil
+}
+
+// plainLength reports whether Content-Length is absent, or one number (RFC 9110
+// §8.6): in HTTP/2 net/http looks at the first line alone, and takes what is no
+// number for 0.
+func plainLength(lines []string) bool {
+	if len(lines) == 0 {
+		return true
+	}
+	_, err := strconv.ParseUint(lines[0], 10, 63)
+	return err == nil && len(lines) == 1
 }
 
 // usualMethods is what every route may be asked with.

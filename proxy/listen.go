@@ -196,7 +196,9 @@ func followState(c net.Conn, state http.ConnState) {
 	case http.StateIdle:
 		vc.handling.Store(false)
 		vc.begun.Store(false)
-		vc.between = vc.express != nil && !overTLS
+		if vc.express != nil && !overTLS { // HTTP/2 says so beside its reader
+			vc.between = true
+		}
 	case http.StateActive:
 		if !vc.late.Load() {
 			vc.handling.Store(true)

@@ -178,6 +178,8 @@ func TestHostileHTTP2Requests(t *testing.T) {
 		{"content-length too small", post("content-length", "1"), "abc", nil, ""},
 		{"content-length 0 with content", post("content-length", "0"), smuggled, nil, ""},
 		{"content-lengths that differ", post("content-length", "3", "content-length", "4"), "abc", nil, ""},
+		{"content-length empty", post("content-length", ""), "abc", nil, ""},
+		{"content-length that is none", post("content-length", "3a"), "abc", nil, ""},
 		{"content-length with sign", post("content-length", "+3"), "abc", nil, ""},
 		{":authority beside another host", get("host", "evil.test"), "", nil, ""},
 		{":authority beside two hosts", get("host", "site.test", "host", "site.test"), "", nil, ""},
