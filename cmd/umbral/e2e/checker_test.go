@@ -20,7 +20,7 @@ import (
 func checkFor(t testing.TB) time.Duration {
 	text := os.Getenv("CHECKER")
 	if text == "" {
-		return 4 * time.Second
+		return 3 * time.Second
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {

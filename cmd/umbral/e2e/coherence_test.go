@@ -137,10 +137,12 @@ func TestAPurgeDuringTheFetchHolds(t *testing.T) {
 }
 
 func TestARestartedEdgeIsWarmAndRespectsPurges(t *testing.T) {
+	t.Parallel()
 	redis := storetest.StartRedis(t)
 	app := startPages(t, 300)
-	p := startPost(t, app.URL, redisURL(redis), fleetRoutes)
-	other := startEdge(t, app.URL, redisURL(redis), fleetRoutes)
+	const patient = "REDIS_TIMEOUT=20s" // a slow machine is no lost Redis
+	p := startPost(t, app.URL, redisURL(redis), fleetRoutes, patient)
+	other := startEdge(t, app.URL, redisURL(redis), fleetRoutes, patient)
 	p.now().stock(300, 8)
 	within(t, "all to be written to Redis", func() bool { return commands(redis)["set"] >= 300+300 }) // and a lease each
 	p.crash()
@@ -198,6 +200,7 @@ func TestAStreamThatIsGoneMakesAllDead(t *testing.T) {
 // A purge waits for it as long as it may serve what it holds; from then on the
 // edge asks the app about every page, until it has caught up.
 func TestAnEdgeCutOffServesNothingOld(t *testing.T) {
+	t.Parallel()
 	redis := storetest.StartRedis(t)
 	app := startPages(t, 10)
 	way := startSluice(t, redis.Addr)
@@ -266,7 +269,7 @@ routes:
 func TestPurgeSoftDryAndRefresh(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startPages(t, 40)
-	a := startEdge(t, app.URL, redisURL(redis), tagsRoutes)
+	a := startEdge(t, app.URL, redisURL(redis), tagsRoutes, "REDIS_TIMEOUT=20s")
 	a.stock(40, 4)
 	within(t, "all to be written to Redis", func() bool { return commands(redis)["set"] >= 80 })
 	asked := app.Asked.Load()
@@ -279,7 +282,7 @@ func TestPurgeSoftDryAndRefresh(t *testing.T) {
 
 	// Soft: stale on every edge, also from Redis, and served once more while
 	// it is fetched again.
-	b := startEdge(t, app.URL, redisURL(redis), tagsRoutes)
+	b := startEdge(t, app.URL, redisURL(redis), tagsRoutes, "REDIS_TIMEOUT=20s")
 	app.versions[1].Add(1)
 	a.purge(map[string]any{"tags": []string{"page:1"}, "soft": true})
 	first := b.visitor().get("/p/1")

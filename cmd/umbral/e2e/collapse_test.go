@@ -129,6 +129,7 @@ func stalling(t *testing.T) (a *app, stall chan struct{}) {
 }
 
 func TestAStalledLeaderHoldsNobodyPastTheDeadline(t *testing.T) {
+	t.Parallel()
 	app, stall := stalling(t)
 	t.Cleanup(func() { close(stall) }) // before the app is closed, which waits for it
 	edges := three(t, app, simpleRoutes)

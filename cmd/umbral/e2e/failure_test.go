@@ -180,6 +180,7 @@ func TestALongAnswerCutShortCutsTheVisitor(t *testing.T) {
 // TestASlowRedisCostsItsTimeoutOnce has each answer of Redis take two thirds of
 // the time-out: a page that would need several of them does not wait for all.
 func TestASlowRedisCostsItsTimeoutOnce(t *testing.T) {
+	t.Parallel()
 	redis := storetest.StartRedis(t)
 	app := startApp(t, numbered())
 	way := startSluice(t, redis.Addr)
@@ -204,6 +205,7 @@ func TestASlowRedisCostsItsTimeoutOnce(t *testing.T) {
 // lag limit: nobody can purge, so that what is stored stays good. As soon as
 // there is room a purge reaches every edge.
 func TestAFullRedisIsNoReasonToForget(t *testing.T) {
+	t.Parallel()
 	redis := storetest.StartRedis(t)
 	app := startPages(t, 10)
 	var edges []*edge
@@ -388,6 +390,7 @@ func TestAnEdgeStartsOnARedisThatIsNone(t *testing.T) {
 // one after the other: together they may wait for two time-outs (one a breaker
 // of pages and one of the log's), not for one each.
 func TestOnlyTheFirstTimeoutIsPaid(t *testing.T) {
+	t.Parallel()
 	redis := storetest.StartRedis(t)
 	app := startApp(t, numbered())
 	const timeout, pages = 3 * time.Second, 50
