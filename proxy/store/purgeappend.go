@@ -40,9 +40,11 @@ func (l *Log) Purge(ctx context.Context, p Purge) (Receipt, error) {
 	if err == nil {
 		began := l.now()
 		if err = l.applyOwn(ctx, a.Position); err == nil {
-			l.members.replace(a.edges, a.now)
+			l.members.replace(a.edges, a.now, a.run)
 			receipt := Receipt{ID: a.ID(), At: time.UnixMilli(a.now)}
-			return l.gather(ctx, receipt, a, began, p.Wait), nil
+			receipt = l.gather(ctx, receipt, a, began, p.Wait)
+			receipt.Complete = receipt.Complete && !a.alone
+			return receipt, nil
 		}
 	}
 	l.keep(p.Selectors)
@@ -103,12 +105,31 @@ type appended struct {
 	Position
 	now   int64 // Redis's clock in ms
 	edges map[string]member
+	run   string // the server's run_id
+	alone bool   // no replica has it, and there should be one
 }
 
-// replicaWait is how long an append waits for one replica to have it, where
-// there is one: a record that only a dying master has is lost with it, until
-// the edges that applied it notice.
-const replicaWait = 50 * time.Millisecond
+// How long an append waits for one replica to have it, where there is one: a
+// record that only a dying master has is lost with it, and a master that its
+// replicas have left may have been replaced, together with the edges that it
+// does not see. Without a replica's word no purge is complete, until there has
+// been none for so long that there is none to be expected.
+const (
+	replicaWait   = 50 * time.Millisecond
+	replicaMissed = time.Minute
+)
+
+// haveReplicas notes how many replicas the log's node has.
+func (l *Log) haveReplicas(n int64) {
+	if n > 0 {
+		l.replicas.Store(l.now().UnixNano())
+	}
+}
+
+func (l *Log) expectReplica() bool {
+	seen := l.replicas.Load()
+	return seen != 0 && l.now().UnixNano()-seen < int64(replicaMissed)
+}
 
 func (l *Log) append(ctx context.Context, selectors string, p *Purge) (a appended, err error) {
 	word := newWord()
@@ -120,11 +141,16 @@ func (l *Log) append(ctx context.Context, selectors string, p *Purge) (a appende
 	}
 	args := []any{epoch, epochWord, word, selectors, l.edge, audit, waited, l.bound, newWord(), l.newsChannel}
 	err = l.breaker.write(ctx, l.stream, func(ctx context.Context) error {
-		reply, err := l.evalAndWait(ctx, args)
+		wait := replicaWait
+		if p.Wait > 0 {
+			wait = max(wait, l.timeout/2)
+		}
+		reply, alone, err := l.evalAndWait(ctx, args, wait)
 		if err != nil {
 			return l.mend(ctx, err)
 		}
 		a, err = readAppended(reply)
+		a.alone = alone
 		return err
 	})
 	if err != nil && classify(err) == aboutKey {
@@ -134,22 +160,24 @@ func (l *Log) append(ctx context.Context, selectors string, p *Purge) (a appende
 }
 
 // evalAndWait runs the script, and WAIT on the same connection where the
-// log's node has replicas.
-func (l *Log) evalAndWait(ctx context.Context, args []any) ([]any, error) {
+// log's node should have replicas; alone says that none has the record.
+func (l *Log) evalAndWait(ctx context.Context, args []any, wait time.Duration) (reply []any, alone bool, err error) {
 	keys := []string{l.stream, l.edges}
-	if l.replicas.Load() > 0 {
+	if l.expectReplica() {
 		if node := l.node(ctx); node != nil {
 			pipe := node.Pipeline()
 			eval := pipe.Eval(ctx, appendScript, keys, args...)
-			pipe.Do(ctx, "WAIT", 1, replicaWait.Milliseconds())
-			_, _ = pipe.Exec(ctx) // WAIT is best effort
+			have := pipe.Do(ctx, "WAIT", 1, wait.Milliseconds())
+			_, _ = pipe.Exec(ctx)
 			reply, err := eval.Slice()
 			if err == nil || !redirected(err) {
-				return reply, err
+				n, _ := have.Int()
+				return reply, n == 0, err
 			}
 		}
 	}
-	return l.client.Eval(ctx, appendScript, keys, args...).Slice()
+	reply, err = l.client.Eval(ctx, appendScript, keys, args...).Slice()
+	return reply, l.expectReplica(), err
 }
 
 // node is the client of the node that holds the log.
@@ -172,7 +200,7 @@ func redirected(err error) bool {
 }
 
 func readAppended(reply []any) (a appended, err error) {
-	if len(reply) != 4 {
+	if len(reply) != 5 {
 		return a, errCorrupt
 	}
 	var errs [3]error
@@ -180,7 +208,7 @@ func readAppended(reply []any) (a appended, err error) {
 	a.Number, errs[0] = strconv.ParseUint(text(0), 10, 64)
 	a.Epoch, errs[1] = strconv.ParseUint(text(1), 10, 64)
 	a.now, errs[2] = strconv.ParseInt(text(2), 10, 64)
-	a.edges = readEdges(reply[3])
+	a.edges, a.run = readEdges(reply[3]), text(4)
 	return a, errors.Join(errs[:]...)
 }
 
@@ -217,14 +245,14 @@ func (l *Log) gather(ctx context.Context, r Receipt, a appended, began time.Time
 	defer cancel()
 	acks := map[string]Ack{l.edge: {Edge: l.edge, Applied: true}}
 	for {
-		live, _, changed := l.members.snapshot(l.lagLimit)
-		r.Complete = true
+		live, _, run, changed := l.members.snapshot(l.lagLimit)
+		r.Complete = run == a.run
 		for name, m := range live {
 			ack := acks[name]
 			if ack.Applied {
 				continue
 			}
-			ack = Ack{Edge: name, Applied: reached(m.Position, a.Position, l.Position().Epoch)}
+			ack = Ack{Edge: name, Applied: run == a.run && reached(m.Position, a.Position, l.Position().Epoch)}
 			if ack.Applied {
 				ack.After = l.now().Sub(began)
 			}

@@ -63,7 +63,7 @@ type Log struct {
 	unsent []Selector  // guarded by mu; purges that Redis has yet to take
 
 	members  members
-	replicas atomic.Int64 // of the log's node, -1 unknown
+	replicas atomic.Int64 // when the log's node was last seen to have any, in unix nanoseconds
 
 	cancel    context.CancelFunc
 	done      sync.WaitGroup
@@ -129,7 +129,6 @@ func newLog(o *Options, b *breaker, ring *atomic.Pointer[keyring], bus *bus) *Lo
 		index: newPurgeIndex(), cancel: func() {}, ready: make(chan struct{}), news: make(chan struct{}, 1),
 	}
 	l.members.init()
-	l.replicas.Store(-1)
 	bus.on(l.acks, l.members.message)
 	bus.on(l.newsChannel, l.hear)
 	bus.onConnect = append(bus.onConnect, l.wake)
@@ -240,7 +239,7 @@ func (l *Log) close(ctx context.Context) {
 		if err := l.client.HDel(ctx, l.edges, l.edge).Err(); err != nil {
 			return err
 		}
-		return l.client.Publish(ctx, l.acks, "0 0 "+l.edge).Err()
+		return l.client.Publish(ctx, l.acks, "0 0 - "+l.edge).Err()
 	})
 }
 
@@ -366,7 +365,7 @@ func (l *Log) faint(ctx context.Context, sent time.Time) error {
 		return ErrUnavailable
 	}
 	limited, cancel := context.WithTimeout(ctx, l.timeout)
-	err := l.client.Publish(limited, l.acks, fmt.Sprintf("%d %d %s", h.epoch, h.number, l.edge)).Err()
+	err := l.client.Publish(limited, l.acks, fmt.Sprintf("%d %d %s %s", h.epoch, h.number, l.members.server(), l.edge)).Err()
 	cancel()
 	if err == nil {
 		err = l.catchUp(ctx)

@@ -17,6 +17,7 @@ type pulse struct {
 	first uint64
 	now   int64 // Redis's clock in ms
 	edges map[string]member
+	run   string // the server's run_id, "-" where it does not tell
 }
 
 // forgetEdge is when a silent edge's name is forgotten.
@@ -60,14 +61,14 @@ func (l *Log) pulse(ctx context.Context, tell bool) (pulse, error) {
 		return pulse{}, err
 	}
 	if count != "" {
-		l.replicas.Store(replicas)
+		l.haveReplicas(replicas)
 	}
-	l.members.replace(p.edges, p.now)
+	l.members.replace(p.edges, p.now, p.run)
 	return p, nil
 }
 
 func readPulse(reply []any) (p pulse, replicas int64, err error) {
-	if len(reply) != 7 {
+	if len(reply) != 8 {
 		return p, 0, errCorrupt
 	}
 	var errs [5]error
@@ -78,7 +79,7 @@ func readPulse(reply []any) (p pulse, replicas int64, err error) {
 	p.first, errs[2] = strconv.ParseUint(text(3), 10, 64)
 	p.now, errs[3] = strconv.ParseInt(text(4), 10, 64)
 	replicas, errs[4] = strconv.ParseInt(text(5), 10, 64)
-	p.edges = readEdges(reply[6])
+	p.edges, p.run = readEdges(reply[6]), text(7)
 	return p, replicas, errors.Join(errs[:]...)
 }
 
@@ -108,12 +109,20 @@ func readEdges(reply any) map[string]member {
 type members struct {
 	mu      sync.Mutex
 	edges   map[string]member
-	now     int64 // Redis's clock at the newest reading
+	now     int64  // Redis's clock at the newest reading
+	run     string // the server that was read, whose edges alone these are
 	changed chan struct{}
 }
 
 func (s *members) init() {
 	s.edges, s.changed = make(map[string]member), make(chan struct{})
+}
+
+// server is the run_id of the server that was read last.
+func (s *members) server() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.run
 }
 
 // wake is called with mu held.
@@ -122,20 +131,25 @@ func (s *members) wake() {
 	s.changed = make(chan struct{})
 }
 
-// message notes "epoch number edge"; an epoch of 0 is an edge that goes.
+// message notes "epoch number run edge", if it is of the server that was read
+// last; an epoch of 0 is an edge that goes.
 func (s *members) message(payload string) {
-	epochText, rest, _ := strings.Cut(payload, " ")
-	numberText, edge, ok := strings.Cut(rest, " ")
-	epoch, err := strconv.ParseUint(epochText, 10, 64)
-	number, err2 := strconv.ParseUint(numberText, 10, 64)
-	if !ok || err != nil || err2 != nil {
+	f := strings.SplitN(payload, " ", 4)
+	if len(f) != 4 {
 		return
 	}
+	epoch, err := strconv.ParseUint(f[0], 10, 64)
+	number, err2 := strconv.ParseUint(f[1], 10, 64)
+	if err != nil || err2 != nil {
+		return
+	}
+	run, edge := f[2], f[3]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if epoch == 0 {
+	switch {
+	case epoch == 0:
 		delete(s.edges, edge)
-	} else {
+	case run == s.run:
 		m := s.edges[edge]
 		m.Position = Position{Epoch: epoch, Number: number}
 		m.seen, m.heard = max(m.seen, s.now), time.Now()
@@ -145,9 +159,12 @@ func (s *members) message(payload string) {
 }
 
 // replace takes a reading of the hash, keeping what messages said since.
-func (s *members) replace(edges map[string]member, now int64) {
+func (s *members) replace(edges map[string]member, now int64, run string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if run != s.run {
+		s.edges, s.run = nil, run // what was said of another server's log
+	}
 	for name, m := range edges {
 		if old, ok := s.edges[name]; ok {
 			m.heard = old.heard
@@ -161,9 +178,9 @@ func (s *members) replace(edges map[string]member, now int64) {
 	s.wake()
 }
 
-// snapshot gives the edges heard of within limit, the clock, and the channel
-// that is closed at the next change.
-func (s *members) snapshot(limit time.Duration) (live map[string]member, now int64, changed <-chan struct{}) {
+// snapshot gives the edges heard of within limit, the clock, the server that
+// said so, and the channel that is closed at the next change.
+func (s *members) snapshot(limit time.Duration) (live map[string]member, now int64, run string, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	live = make(map[string]member, len(s.edges))
@@ -172,7 +189,7 @@ func (s *members) snapshot(limit time.Duration) (live map[string]member, now int
 			live[name] = m
 		}
 	}
-	return live, s.now, s.changed
+	return live, s.now, s.run, s.changed
 }
 
 // Edge is one live edge.
@@ -196,7 +213,7 @@ func (l *Log) Edges(ctx context.Context) ([]Edge, error) {
 		return nil, err
 	}
 	newest := l.Position()
-	live, now, _ := l.members.snapshot(l.lagLimit)
+	live, now, _, _ := l.members.snapshot(l.lagLimit)
 	edges := make([]Edge, 0, len(live))
 	for name, m := range live {
 		e := Edge{ID: name, Position: m.Position, Silent: time.Duration(now-m.seen) * time.Millisecond}

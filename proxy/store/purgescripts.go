@@ -12,7 +12,12 @@ import "github.com/redis/go-redis/v9"
 //	                          an edge has vouched for
 //
 // and two channels, PREFIX:edge:{log}:news of numbers and PREFIX:edge:{log}:acks
-// of "epoch number edge".
+// of "epoch number run edge".
+//
+// What an edge says it has applied is put there only by a server whose stream
+// holds that very record, and with that server's run_id: after a failover the
+// new master gives numbers anew that the old one had given, and an edge that
+// has applied the old record of a number has not applied the new one.
 //
 // Fields of a record: e epoch, c a random word that no other record has, t
 // Redis's clock in ms, k kind (begin, purge, floor, rebase), s selectors, f the
@@ -84,9 +89,9 @@ for i = 1, #edges, 2 do
   elseif edges[i] == ARGV[3] then own = seen(edges[i + 1])
   else others = math.max(others or 0, seen(edges[i + 1]) or 0) end
 end
+local mine = ARGV[4] ~= '0' and redis.call('XRANGE', KEYS[1], ARGV[5] .. '-0', ARGV[5] .. '-0')[1]
+local whole = mine and field(mine, 'c') == ARGV[10]
 if run and run ~= known then
-  local mine = ARGV[4] ~= '0' and redis.call('XRANGE', KEYS[1], ARGV[5] .. '-0', ARGV[5] .. '-0')[1]
-  local whole = mine and field(mine, 'c') == ARGV[10]
   local there = ARGV[12] ~= '' or own and (others or 0) <= own + tonumber(ARGV[11])
   if begun or whole and there then
     redis.call('HSET', KEYS[2], ':run', run)
@@ -96,9 +101,9 @@ if run and run ~= known then
     redis.call('HSET', KEYS[2], ':run', run)
   end
 end
-redis.call('HSET', KEYS[2], ARGV[3], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. text(now))
-if ARGV[6] ~= '' then
-  redis.call('PUBLISH', ARGV[6], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[3])
+redis.call('HSET', KEYS[2], ARGV[3], (whole and ARGV[4] .. ' ' .. ARGV[5] or '0 0') .. ' ' .. text(now))
+if ARGV[6] ~= '' and whole then
+  redis.call('PUBLISH', ARGV[6], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. (run or '-') .. ' ' .. ARGV[3])
 end
 edges = redis.call('HGETALL', KEYS[2])
 local live = {}
@@ -129,7 +134,7 @@ if ARGV[9] ~= '' then
   local info = redis.pcall('INFO', 'replication')
   if type(info) == 'string' then replicas = string.match(info, 'connected_slaves:(%d+)') or '-1' end
 end
-return {text(number(newest)), field(newest, 'e'), field(newest, 'c'), text(number(first)), text(now), replicas, live}
+return {text(number(newest)), field(newest, 'e'), field(newest, 'c'), text(number(first)), text(now), replicas, live, run or '-'}
 `)
 
 // appendScript adds one purge, and trims the log to its bound: then a floor is
@@ -155,7 +160,7 @@ if redis.call('XLEN', KEYS[1]) > bound then
   redis.call('XTRIM', KEYS[1], 'MINID', text(floor + 1) .. '-0')
 end
 redis.call('PUBLISH', ARGV[10], text(n))
-return {text(n), e, text(now), redis.call('HGETALL', KEYS[2])}
+return {text(n), e, text(now), redis.call('HGETALL', KEYS[2]), server() or '-'}
 `
 
 // rebaseScript begins a new epoch in a stream that does not hold, at its
