@@ -55,7 +55,7 @@ func (e *Express) serve(c *visitorConn, raw []byte) bool {
 	}
 	x := &r.x
 	*x = Exchange{Start: e.p.now(), R: &r.r, Client: c.client, TrustedPeer: c.trusted, met: true}
-	entry, age := e.p.recall(x)
+	entry, age := e.p.recall(x, &c.seen)
 	if entry == nil {
 		return false
 	}
@@ -92,7 +92,7 @@ func (e *Express) serve(c *visitorConn, raw []byte) bool {
 
 // recall takes x to the page that answers it, as the whole way would, if it
 // can be served from memory as it is; else it gives nil.
-func (p *Proxy) recall(x *Exchange) (*store.Entry, time.Duration) {
+func (p *Proxy) recall(x *Exchange, seen *sessions.Verified) (*store.Entry, time.Duration) {
 	if p.front.Admit(x) != nil {
 		return nil, 0
 	}
@@ -100,7 +100,7 @@ func (p *Proxy) recall(x *Exchange) (*store.Entry, time.Duration) {
 	if x.Route.Limit != nil || x.Ask.Path == sessions.LogoutPath || p.bypass(x) != cachepolicy.None {
 		return nil, 0
 	}
-	if x.Visitor = p.sessions.Recall(context.Background(), x.R); x.Visitor == nil {
+	if x.Visitor = p.sessions.Recall(context.Background(), x.R, seen); x.Visitor == nil {
 		return nil, 0
 	}
 	if p.identify(x) != nil || x.Visitor.Bypass() {

@@ -229,6 +229,34 @@ func TestExpressObeysPurges(t *testing.T) {
 	}
 }
 
+// TestExpressTellsVisitorsApart: a connection may bring one visitor after the
+// other, as from a proxy; what it remembers of the last is no other's.
+func TestExpressTellsVisitorsApart(t *testing.T) {
+	b := newBed(t, 64<<20, pages, expressRules...)
+	who := map[string]string{"nobody": plain("/mine/a")}
+	for _, name := range []string{"anna", "bert"} {
+		login, _ := b.dial(t).ask(plain("/off/login?" + name))
+		cookie := regexp.MustCompile(`Set-Cookie: (umbral=[^;]+)`).FindStringSubmatch(login)[1]
+		who[name] = plain("/mine/a", "Cookie: "+cookie)
+		// One character changed: nobody's, whatever came before.
+		at := len(cookie) - 10
+		who["forged "+name] = plain("/mine/a", "Cookie: "+cookie[:at]+string(cookie[at]^1)+cookie[at+1:])
+	}
+	c := b.dial(t)
+	for range 5 {
+		for name, raw := range who {
+			_, body := c.ask(raw)
+			own := "/mine/a sessionid=of-" + name + " "
+			if strings.Contains(name, "forged") || name == "nobody" {
+				own = "/mine/a  all work" // without a cookie
+			}
+			if !strings.HasPrefix(body, own) {
+				t.Fatalf("%s is shown %.60s", name, body)
+			}
+		}
+	}
+}
+
 // TestExpressCost guards what a hit costs: a page for all and one of one's
 // own. The request's text, its id and the visitor are what remains; the race
 // detector empties pools at random, so the benchmark guards that to the letter.

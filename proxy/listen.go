@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"umbral/sessions"
 )
 
 // writeStall is the longest that a visitor may leave what is sent to them
@@ -54,6 +56,7 @@ type visitorConn struct {
 	// these, but for state.
 	express *Express
 	watcher watcher
+	seen    sessions.Verified
 	client  netip.Addr
 	trusted bool
 	whole   int       // the size of net/http's buffer

@@ -133,7 +133,7 @@ func (t *Terminator) Close() error {
 //
 // ctx is the request's: what the visitor waits for ends with it.
 func (t *Terminator) Visit(ctx context.Context, r *http.Request) *Visitor {
-	v, bad := t.visit(ctx, r.Header["Cookie"])
+	v, bad := t.visit(ctx, r.Header["Cookie"], nil)
 	if bad {
 		t.count(BadCookie)
 	}
@@ -142,15 +142,16 @@ func (t *Terminator) Visit(ctx context.Context, r *http.Request) *Visitor {
 
 // Recall is Visit and Resolve from this edge's memory alone. It gives nil, and
 // leaves no trace, where Redis would have to be asked, a cookie be counted as
-// bad, or the browser be told something: Visit is for those.
-func (t *Terminator) Recall(ctx context.Context, r *http.Request) *Visitor {
-	v, bad := t.visit(ctx, r.Header["Cookie"])
+// bad, or the browser be told something: Visit is for those. seen belongs to
+// the connection that r came by.
+func (t *Terminator) Recall(ctx context.Context, r *http.Request, seen *Verified) *Visitor {
+	v, bad := t.visit(ctx, r.Header["Cookie"], seen)
 	switch {
 	case bad, v.old, v.adopting, v.out != "":
 		return nil
 	case v.shared:
 	case v.mode == inSession:
-		known := t.recall(v.secret.id(&v.token), v.at)
+		known := t.recall(seen.id, v.at)
 		if known == nil || known.secret != v.secret {
 			return nil
 		}
@@ -161,8 +162,22 @@ func (t *Terminator) Recall(ctx context.Context, r *http.Request) *Visitor {
 	return v
 }
 
+// Verified remembers the session cookie that a connection last came with, so
+// that one who asks again is not verified again: the same bytes under the same
+// secrets. What the cookie's age and its record say is looked at each time. It
+// belongs to one connection; the zero Verified remembers nothing.
+type Verified struct {
+	value, name string
+	by          *[]*secret
+	secret      *secret
+	old         bool
+	token       token
+	issued      int64
+	id          id
+}
+
 // visit is Visit; bad says that there was a cookie of ours that is none.
-func (t *Terminator) visit(ctx context.Context, fields []string) (v *Visitor, bad bool) {
+func (t *Terminator) visit(ctx context.Context, fields []string, seen *Verified) (v *Visitor, bad bool) {
 	if len(fields) == 0 {
 		return t.anonymous, false
 	}
@@ -171,7 +186,7 @@ func (t *Terminator) visit(ctx context.Context, fields []string) (v *Visitor, ba
 		return t.without(ctx, fields), n > 1
 	}
 	v = &Visitor{t: t, ctx: ctx, at: t.opt().Now().UnixMilli(), fields: t.allowed(fields)}
-	switch age, ok := v.open(value); {
+	switch age, ok := v.open(value, seen); {
 	// Five minutes for the clocks of other edges.
 	case !ok || age < -5*time.Minute:
 		return t.without(ctx, fields), true
@@ -194,13 +209,20 @@ func (t *Terminator) recall(i id, now int64) *record {
 
 // open verifies the cookie's value under any secret in force, and says how old
 // it is.
-func (v *Visitor) open(value string) (age time.Duration, ok bool) {
-	o := v.t.opt()
+func (v *Visitor) open(value string, seen *Verified) (age time.Duration, ok bool) {
+	o, secrets := v.t.opt(), v.t.secrets.Load()
 	since := func(issued int64) time.Duration { return time.Duration(v.at-issued*1000) * time.Millisecond }
-	for i, s := range *v.t.secrets.Load() {
+	if seen != nil && seen.value == value && seen.name == o.CookieName && seen.by == secrets {
+		v.secret, v.old, v.mode, v.token = seen.secret, seen.old, inSession, seen.token
+		return since(seen.issued), true
+	}
+	for i, s := range *secrets {
 		if len(value) == sessionLength {
 			if issued, ok := s.openSession(o.CookieName, value, &v.token); ok {
 				v.secret, v.old, v.mode = s, i > 0, inSession
+				if seen != nil {
+					*seen = Verified{strings.Clone(value), o.CookieName, secrets, s, v.old, v.token, issued, s.id(&v.token)}
+				}
 				return since(issued), true
 			}
 			continue
