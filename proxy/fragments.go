@@ -139,6 +139,7 @@ func tagged(route *Route, resp *http.Response, r *cachepolicy.Response) (*store.
 	}
 	return &store.Entry{Body: body, Response: &cachepolicy.Stored{
 		Status: r.Status, Fields: cachepolicy.Pack(resp.Header), ResponseTime: r.ResponseTime, Scope: route.Rule.Scope,
+		Lifetime: cachepolicy.Lifetime{NoStore: cachepolicy.NoStore(resp.Header)},
 	}}, nil
 }
 
