@@ -56,7 +56,7 @@ type plan struct {
 const maxLooks = 3
 
 // cached is the decision list of a request: look up, judge, then serve or
-// forward.
+// forward. recall is its short form for hits in memory.
 func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 	if reason := p.bypass(x); reason != cachepolicy.None {
 		p.pass(w, x, reason)

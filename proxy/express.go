@@ -90,8 +90,9 @@ func (e *Express) serve(c *visitorConn, raw []byte) bool {
 	return true
 }
 
-// recall takes x to the page that answers it, as the whole way would, if it
-// can be served from memory as it is; else it gives nil.
+// recall takes x to the page that answers it, as the whole way would
+// (admitted, limited, cached, settleFromStore), if it can be served from memory
+// as it is; else it gives nil. What these ask of a request it must ask too.
 func (p *Proxy) recall(x *Exchange, seen *sessions.Verified) (*store.Entry, time.Duration) {
 	if p.front.Admit(x) != nil {
 		return nil, 0
