@@ -6,7 +6,8 @@
 //	   cache: else  → ReverseProxy → fetch → collapse → origin → judge → capture → store
 //
 // A hit never goes through ReverseProxy; a miss always does, for it owns
-// hop-by-hop fields, upgrades, 1xx answers and flushing.
+// hop-by-hop fields, upgrades, 1xx answers and flushing. A plain hit in memory
+// does not even go through net/http: see [Express].
 package proxy
 
 import (
