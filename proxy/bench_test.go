@@ -55,15 +55,26 @@ func BenchmarkMiss(b *testing.B) {
 		Rewrite:   func(pr *httputil.ProxyRequest) { pr.SetURL(target); pr.SetXForwarded() },
 		Transport: d.Proxy.origin, BufferPool: newBufferPool(),
 	}
-	for name, h := range map[string]http.Handler{"umbral": d.Proxy, "bare": bare} {
-		b.Run(name, func(b *testing.B) {
+	ask := func(h http.Handler) {
+		r := httptest.NewRequest("GET", "/app/miss", nil)
+		r.Header.Set("User-Agent", "Mozilla/5.0")
+		r.Header.Set("Accept-Encoding", "gzip, br")
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	for _, row := range []struct {
+		name string
+		h    http.Handler
+	}{{"umbral", d.Proxy}, {"bare", bare}} {
+		b.Run(row.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				r := httptest.NewRequest("GET", "/app/miss", nil)
-				r.Header.Set("User-Agent", "Mozilla/5.0")
-				r.Header.Set("Accept-Encoding", "gzip, br")
-				h.ServeHTTP(httptest.NewRecorder(), r)
+				ask(row.h)
 			}
 		})
+	}
+	const most = 45
+	more := testing.AllocsPerRun(200, func() { ask(d.Proxy) }) - testing.AllocsPerRun(200, func() { ask(bare) })
+	if more > most {
+		b.Errorf("%v allocations more than a bare ReverseProxy, %d at most", more, most)
 	}
 }
