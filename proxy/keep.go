@@ -1,0 +1,192 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"umbral/cachepolicy"
+	"umbral/proxy/store"
+	"umbral/sessions"
+)
+
+// collect stores what c brings, and answers the visitor with it if nothing has
+// been given to them yet.
+func (f *fetch) collect(ctx context.Context, c *capture, e *store.Entry) (bool, error) {
+	body, err := c.fill()
+	if errors.Is(err, errTooLarge) && f.given {
+		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
+		f.unstorable()
+		return false, nil // the visitor drains the rest
+	}
+	if err != nil {
+		return false, err
+	}
+	e.Body = body
+	if part := e.Response.Part; part != nil && part.Len() != int64(len(body)) {
+		return false, ErrBadAnswer
+	}
+	f.combine(e)
+	if f.completes && e.Response.Part != nil {
+		return false, errIncomplete
+	}
+	madeTag(e.Response, e.Body)
+	f.route.Adopt(&f.ask, e.Response, f.plan.found.index)
+	f.p.putVariant(ctx, f.route, &f.ask, f.plan.found, e)
+	f.p.refused.remove(f.plan.found.primary)
+	f.landed() // before the visitor asks for more
+	if !f.given {
+		f.give(answer{entry: e, news: true})
+	}
+	f.cancel()
+	return true, nil
+}
+
+// combine puts a part and a stored part of the same representation together
+// (RFC 9111 §3.4).
+func (f *fetch) combine(e *store.Entry) {
+	old := f.plan.found.entry
+	e.Response = e.Response.Whole()
+	if old == nil || e.Response.Part == nil {
+		return
+	}
+	whole, ok := cachepolicy.Combine(old.Response, e.Response)
+	if !ok {
+		return
+	}
+	first, second := old.Response.Part, e.Response.Part
+	from := min(first.First, second.First)
+	body := make([]byte, max(first.Last, second.Last)-from+1)
+	copy(body[first.First-from:], old.Body)
+	copy(body[second.First-from:], e.Body)
+	e.Response, e.Body = whole, body
+}
+
+// storable asks the policy, and knows what only the fetch knows.
+func (f *fetch) storable(r *cachepolicy.Response) (*cachepolicy.Stored, cachepolicy.Reason) {
+	if f.route.Rule.Scope == cachepolicy.Public && f.route.Rule.Listed() && f.plan.access == sessions.AccessFull {
+		return nil, cachepolicy.SetsCookie
+	}
+	if r.Length > f.route.Rule.MaxObject {
+		return nil, cachepolicy.TooLarge
+	}
+	return f.route.Storable(&f.ask, r)
+}
+
+// refuse lets the followers go and remembers that waiting is of no use here.
+func (f *fetch) refuse(reason cachepolicy.Reason, status int) {
+	f.status.Detail = reason
+	if status >= 500 || f.plan.mode == pass || ownFault(reason, status) {
+		f.ended()
+		return // the app's bad moment, or this visitor's request, says nothing of the page
+	}
+	f.unstorable()
+	if f.p.refused.get(f.plan.found.primary, f.p.now()) == refusedNot {
+		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
+	}
+}
+
+// ownFault reports whether an answer was not stored for what its visitor sent:
+// nobody may keep a page from being shared by asking for it in an odd way.
+func ownFault(reason cachepolicy.Reason, status int) bool {
+	switch reason {
+	case cachepolicy.Authorization, cachepolicy.PartialContent, cachepolicy.RequestNoStore:
+		return true
+	}
+	switch status {
+	case http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
+		return false
+	}
+	return status >= 400
+}
+
+// passOn gives an answer that is not stored to its visitor; the app's
+// connection ends with them.
+func (f *fetch) passOn(resp *http.Response, r *cachepolicy.Response) {
+	f.route.PresentLive(&f.ask, r)
+	resp.Body = &cancelBody{ReadCloser: resp.Body, cancel: f.cancel}
+	e, err := tagged(f.route, resp, r)
+	switch {
+	case err != nil:
+		f.give(answer{err: err})
+	case e != nil:
+		f.give(answer{entry: e})
+	default:
+		f.give(answer{resp: resp})
+	}
+}
+
+// entry is the stored response as the store keeps it, still without a body.
+func (f *fetch) entry(s *cachepolicy.Stored) *store.Entry {
+	e := &store.Entry{
+		Key:      f.plan.found.primary,
+		Response: s,
+		URL:      f.route.URL(&f.ask),
+		Position: f.pos,
+		Keep:     s.Keep(f.p.now()),
+	}
+	if s.Scope != cachepolicy.Public {
+		e.Session, e.User = f.ask.Identity.Session, f.ask.Identity.User
+	}
+	return e
+}
+
+// madeTag gives a whole 200 for which the app sent no validator one of its
+// own: the content's digest (RFC 9110 §8.8.3).
+func madeTag(s *cachepolicy.Stored, body []byte) {
+	if s.Status != http.StatusOK || s.Part != nil || !s.LastModified.IsZero() || s.Fields.Get("Etag") != "" {
+		return
+	}
+	sum := sha256.Sum256(body)
+	s.Fields = s.Fields.With("Etag", `"`+base64.RawURLEncoding.EncodeToString(sum[:15])+`"`)
+}
+
+// put keeps e; that the store is out of reach is no concern of the visitor's.
+func (p *Proxy) put(ctx context.Context, e *store.Entry) { _ = p.store.Put(ctx, e) }
+
+// putVariant keeps e under the key of its variant, with the index that leads
+// to it, or under its own where it does not vary.
+func (p *Proxy) putVariant(ctx context.Context, route *Route, ask *cachepolicy.Request, f found, e *store.Entry) {
+	s := e.Response
+	primary := f.primary
+	if s.NoVarySearch != "" {
+		route.noVarySearch.Store(true)
+		primary = route.SearchKey(ask, s.NoVarySearch)
+		p.put(ctx, indexOf(route.PathKey(ask), (*cachepolicy.Index)(nil).Add(s, primary), e))
+		e.Key = primary
+	}
+	if len(s.VaryFields) > 0 || f.index != nil { // one without Vary must not push the others out
+		e.Key = route.VariantKey(primary, ask, s.VaryFields)
+		p.put(ctx, indexOf(primary, f.index.Add(s, e.Key), e))
+	}
+	p.put(ctx, e)
+}
+
+// indexOf is the entry of an index that lives and dies with e.
+func indexOf(key cachepolicy.Key, ix *cachepolicy.Index, e *store.Entry) *store.Entry {
+	return &store.Entry{Key: key, Index: ix, URL: e.URL, Session: e.Session, User: e.User, Position: e.Position, Keep: e.Keep}
+}
+
+// policyResponse is the app's answer as the policy sees it.
+func policyResponse(resp *http.Response, began, arrived time.Time) *cachepolicy.Response {
+	return &cachepolicy.Response{
+		Status: resp.StatusCode, Header: resp.Header, Length: resp.ContentLength,
+		RequestTime: began, ResponseTime: arrived,
+	}
+}
+
+// cancelBody ends the request's context with its body.
+type cancelBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (b *cancelBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.cancel()
+	return err
+}
