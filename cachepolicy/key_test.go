@@ -170,10 +170,10 @@ func TestKey(t *testing.T) {
 		return key(func(rule *Rule, r *Request) { rule.Scope, r.Identity = scope, id })
 	}
 	var (
-		a1 = Identity{SignedIn, "s1", "a"}
-		a2 = Identity{SignedIn, "s2", "a"}
-		b1 = Identity{SignedIn, "s1", "b"}
-		u1 = Identity{InSession, "s1", ""}
+		a1 = Identity{Auth: SignedIn, Session: "s1", User: "a"}
+		a2 = Identity{Auth: SignedIn, Session: "s2", User: "a"}
+		b1 = Identity{Auth: SignedIn, Session: "s1", User: "b"}
+		u1 = Identity{Auth: InSession, Session: "s1"}
 	)
 	if scoped(PerUser, a1) != scoped(PerUser, a2) {
 		t.Error("a user's two devices do not share")
@@ -181,7 +181,7 @@ func TestKey(t *testing.T) {
 	distinct := map[Key]string{}
 	for name, k := range map[string]Key{
 		"user a": scoped(PerUser, a1), "user b": scoped(PerUser, b1), "unknown user": scoped(PerUser, u1), "nobody": scoped(PerUser, Identity{}),
-		"a user called s1": scoped(PerUser, Identity{SignedIn, "x", "s1"}), "public": scoped(Public, a1),
+		"a user called s1": scoped(PerUser, Identity{Auth: SignedIn, Session: "x", User: "s1"}), "public": scoped(Public, a1),
 	} {
 		if other, ok := distinct[k]; ok {
 			t.Errorf("%s and %s share a key", name, other)

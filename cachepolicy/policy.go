@@ -44,6 +44,10 @@ type Identity struct {
 	Session string
 	// User is empty where the user is not known.
 	User string
+	// Owner is the user whatever the generation, for purges: they reach all
+	// of a person's pages, also those of generations that nobody knows any
+	// more. It is in no key.
+	Owner string
 }
 
 // Request is what the policy needs to know of a request. The policy never

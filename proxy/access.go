@@ -167,7 +167,7 @@ func (l *line) event() RequestEvent {
 	ev := RequestEvent{
 		ID: x.ID, Method: x.R.Method, Host: x.R.Host, Path: path, Status: l.code, Bytes: l.bytes,
 		MS: milliseconds(l.took), Verdict: l.verdict.String(), Tier: tierName(x.Tier), Route: l.route,
-		Session: short(x.Ask.Identity.Session), User: x.Ask.Identity.User,
+		Session: short(x.Ask.Identity.Session), User: x.Ask.Identity.Owner,
 	}
 	if x.Visitor != nil && ev.User == "" { // a public page takes no identity, and who watches wants one
 		who := x.Visitor.Identity()

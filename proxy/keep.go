@@ -130,7 +130,7 @@ func (f *fetch) entry(s *cachepolicy.Stored) *store.Entry {
 		Keep:     s.Keep(f.p.now()),
 	}
 	if s.Scope != cachepolicy.Public {
-		e.Session, e.User = f.ask.Identity.Session, f.ask.Identity.User
+		e.Session, e.User = f.ask.Identity.Session, f.ask.Identity.Owner
 	}
 	return e
 }

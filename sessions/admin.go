@@ -159,9 +159,19 @@ func (t *Terminator) openMetaField(i id, value string) (meta, *secret, bool) {
 	return meta{}, nil, false
 }
 
-// UserDigests are what pages of a user are keyed by at the moment, for purges
-// by user; none for somebody who has no session.
-func (t *Terminator) UserDigests(ctx context.Context, user string) ([]string, error) {
+// UserDigests are what purges and events know a user by: one for each secret
+// in force.
+func (t *Terminator) UserDigests(user string) []string {
+	var out []string
+	for _, s := range *t.secrets.Load() {
+		out = append(out, s.owner(t.opt().Identity.Realm, user))
+	}
+	return out
+}
+
+// UserKeys are what pages of a user are keyed by at the moment; none for
+// somebody who has no session.
+func (t *Terminator) UserKeys(ctx context.Context, user string) ([]string, error) {
 	var out []string
 	for _, s := range *t.secrets.Load() {
 		g, err := t.opt().Client.HGet(ctx, t.userKey(s.userKey(t.opt().Identity.Realm, user)), "g").Result()
@@ -214,7 +224,7 @@ func (t *Terminator) revokeSession(ctx context.Context, session string) (n int, 
 		r := &record{meta: m, session: session}
 		if m.user != "" {
 			r.userKey = s.userKey(t.opt().Identity.Realm, m.user)
-			end.Users = []string{s.userDigest(t.opt().Identity.Realm, m.user, m.generation)}
+			end.Users = []string{s.owner(t.opt().Identity.Realm, m.user)}
 		}
 		t.unregister(ctx, r)
 	}
@@ -240,9 +250,7 @@ func (t *Terminator) revokeUser(ctx context.Context, uid string, barred bool, ke
 			return n, end, t.unavailable(err)
 		}
 		got := texts(vals)
-		if len(got) > 0 && got[0] != "" {
-			end.Users = append(end.Users, s.userDigest(t.opt().Identity.Realm, uid, got[0]))
-		}
+		end.Users = append(end.Users, s.owner(t.opt().Identity.Realm, uid))
 		for _, name := range got[min(1, len(got)):] {
 			i, ok := parseID(name)
 			if !ok {

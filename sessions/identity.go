@@ -179,8 +179,8 @@ func (t *Terminator) setUser(ctx context.Context, r *record, uid string) {
 	}
 	t.unregister(ctx, &record{meta: meta{signedIn: 1}, session: r.session, userKey: r.userKey})
 	end := End{Sessions: []string{r.session}}
-	if r.user != "" {
-		end.Users = []string{r.user}
+	if r.owner != "" {
+		end.Users = []string{r.owner}
 	}
 	t.ended(ctx, end)
 }

@@ -26,6 +26,7 @@ type record struct {
 	// session and user are the digests; user is "" where it is unknown.
 	session, user string
 	userKey       string // of the user in Redis
+	owner         string // of the user, whatever the generation, for purges
 	// line is the whole Cookie line where all paths are "/", until lineUntil.
 	line      string
 	lineUntil int64
@@ -111,6 +112,7 @@ func (r *record) finish(t *Terminator) {
 	sortJar(r.jar)
 	r.session = r.id.String()
 	r.user, r.userKey = "", ""
+	r.owner = r.secret.owner(t.opt().Identity.Realm, r.meta.user)
 	if r.meta.user != "" {
 		r.user = r.secret.userDigest(t.opt().Identity.Realm, r.meta.user, r.meta.generation)
 		r.userKey = r.secret.userKey(t.opt().Identity.Realm, r.meta.user)

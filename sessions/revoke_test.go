@@ -32,16 +32,16 @@ func TestRevoke(t *testing.T) {
 		if err != nil || len(list) != 3 || list[0].User != "u" || list[0].SignedIn.IsZero() || list[0].Expires.IsZero() {
 			t.Fatalf("%v %v", list, err)
 		}
-		digests, err := f.term.UserDigests(ctx, "u")
-		if err != nil || len(digests) != 1 {
-			t.Fatalf("%v %v", digests, err)
+		keys, err := f.term.UserKeys(ctx, "u")
+		if err != nil || len(keys) != 1 {
+			t.Fatalf("%v %v", keys, err)
 		}
 		n, end, err := e.term.Revoke(ctx, Selector{User: "u"})
 		if err != nil || n != 3 {
 			t.Fatalf("%d %v", n, err)
 		}
-		if len(end.Sessions) != 3 || !slices.Equal(end.Users, digests) {
-			t.Errorf("%v, want the three sessions and %v", end, digests)
+		if len(end.Sessions) != 3 || !slices.Equal(end.Users, f.term.UserDigests("u")) {
+			t.Errorf("%v, want the three sessions and %v", end, f.term.UserDigests("u"))
 		}
 		for _, b := range bs {
 			out(b, "every session out")
@@ -52,7 +52,7 @@ func TestRevoke(t *testing.T) {
 			t.Error("somebody else is out")
 		}
 		again := signedIn(t, f, "u")
-		if fresh, _ := f.term.UserDigests(ctx, "u"); len(fresh) != 1 || fresh[0] == digests[0] {
+		if fresh, _ := f.term.UserKeys(ctx, "u"); len(fresh) != 1 || fresh[0] == keys[0] {
 			t.Errorf("the user's generation is the old one: %v", fresh)
 		}
 		if again.send("GET", "/").value("user") != "u" {

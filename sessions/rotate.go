@@ -173,8 +173,8 @@ func (v *Visitor) begin(ctx context.Context, jar []cookie, data []datum, m meta)
 		return err
 	}
 	t.count(Created)
-	if r.user != "" {
-		t.ended(ctx, End{Users: []string{r.user}})
+	if r.owner != "" {
+		t.ended(ctx, End{Users: []string{r.owner}})
 	}
 	v.take(r)
 	return nil
@@ -247,7 +247,7 @@ func (v *Visitor) rotate(ctx context.Context, old *record, jar []cookie, data []
 	}
 	t.count(Rotated)
 	end := End{Sessions: []string{old.session}}
-	for _, u := range []string{old.user, r.user} {
+	for _, u := range []string{old.owner, r.owner} {
 		if u != "" && !slices.Contains(end.Users, u) {
 			end.Users = append(end.Users, u)
 		}
@@ -381,8 +381,8 @@ func (v *Visitor) signOut(ctx context.Context, p *plan, all bool) error {
 	t.unregister(ctx, r)
 	t.count(Ended)
 	end := End{Sessions: []string{r.session}}
-	if r.user != "" {
-		end.Users = []string{r.user}
+	if r.owner != "" {
+		end.Users = []string{r.owner}
 	}
 	t.ended(ctx, end)
 	if all && r.meta.user != "" {

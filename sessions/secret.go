@@ -170,6 +170,14 @@ func (s *secret) userKey(realm, uid string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:18])
 }
 
+// owner is what purges know a user's pages by, whatever their generation.
+func (s *secret) owner(realm, uid string) string {
+	if uid == "" {
+		return ""
+	}
+	return s.userDigest(realm, uid, "")
+}
+
 // userDigest is what pages of a user are keyed by.
 func (s *secret) userDigest(realm, uid, generation string) string {
 	sum := s.digest.of("user", realm, uid, generation)

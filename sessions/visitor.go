@@ -129,7 +129,7 @@ func (v *Visitor) Identity() cachepolicy.Identity {
 	defer v.mu.Unlock()
 	id := cachepolicy.Identity{}
 	if r := v.rec; r != nil {
-		id.Auth, id.Session, id.User = cachepolicy.InSession, r.session, r.user
+		id.Auth, id.Session, id.User, id.Owner = cachepolicy.InSession, r.session, r.user, r.owner
 		if r.user != "" {
 			id.Auth = cachepolicy.SignedIn
 		}

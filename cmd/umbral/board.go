@@ -31,8 +31,8 @@ func (e *edge) newAdmin() *admin.API {
 		Ledger:    e.store.Log(),
 		Holdings:  e.store,
 		NormalURL: e.normalURL,
-		UserDigests: func(ctx context.Context, uid string) ([]string, error) {
-			return e.sessions.UserDigests(ctx, uid)
+		UserDigests: func(_ context.Context, uid string) ([]string, error) {
+			return e.sessions.UserDigests(uid), nil
 		},
 		SessionDigests: func(_ context.Context, id string) ([]string, error) { return []string{id}, nil },
 		Explain:        e.explain,
@@ -101,7 +101,7 @@ func (e *edge) explain(ctx context.Context, q admin.ExplainQuery) (admin.Explana
 	r.Host, r.RequestURI, r.RemoteAddr, r.Header = host, target, "127.0.0.1:0", q.Header
 	var who cachepolicy.Identity
 	if q.User != "" {
-		digests, err := e.sessions.UserDigests(ctx, q.User)
+		digests, err := e.sessions.UserKeys(ctx, q.User)
 		if err != nil {
 			return admin.Explanation{}, err
 		}

@@ -43,8 +43,6 @@ type checker struct {
 	// mine is the same for what is one user's alone.
 	mine  [][]atomic.Int64
 	users []string
-	// publicOnly: no purges by user.
-	publicOnly bool
 
 	stop                        chan struct{}
 	reads, hits, purges, failed atomic.Int64
@@ -224,11 +222,8 @@ func (c *checker) write(half int, random *rand.Rand) {
 			pages = c.half(half)
 			what["all"] = true
 		case 8, 9:
-			if !c.publicOnly {
-				c.writeMine(half, random)
-				return
-			}
-			what["tags"] = []string{fmt.Sprint("page:", n)}
+			c.writeMine(half, random)
+			return
 		default:
 			what["tags"] = []string{fmt.Sprint("page:", n)}
 		}
@@ -367,10 +362,6 @@ func TestCheckerCluster(t *testing.T) {
 	cluster := storetest.StartCluster(t)
 	log := cluster.Slot("{log}")
 	c := newChecker(t, 60, cluster.URL, "REDIS_MODE=cluster")
-	// A master that dies may take a user's record with it and leave the session
-	// records, which are on other nodes: by then nobody knows which digest the
-	// pages of those sessions carry.
-	c.publicOnly = true
 	c.run(checkFor(t), func(random *rand.Rand) {
 		c.rest(random, 500*time.Millisecond)
 		switch random.IntN(4) {
