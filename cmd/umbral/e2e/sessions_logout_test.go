@@ -393,3 +393,38 @@ func TestStreamsOfARevokedSessionAreCut(t *testing.T) {
 		}
 	}
 }
+
+// A Cluster's node that dies may take what Redis knows of a user with it and
+// leave their sessions, which are on other nodes: a purge of the user still
+// reaches the pages of those.
+func TestAPurgeOfAUserOutlivesWhatRedisKnowsOfThem(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startCookieApp(t)
+	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	c := e[0].browser()
+	c.login("ana")
+	cookie := "umbral=" + c.token()
+	for range 2 {
+		for _, edge := range e {
+			if _, err := edge.with("/mine/a", cookie); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	keys, ok := redis.Do("KEYS", "*:edge:u:*").([]any)
+	if !ok || len(keys) == 0 {
+		t.Fatalf("no user in Redis: %v", keys)
+	}
+	redis.Do(append([]any{"DEL"}, keys...)...)
+	before := app.Asked.Load()
+	if a, err := e[1].with("/mine/a", cookie); err != nil || !a.Hit() || app.Asked.Load() != before {
+		t.Fatalf("the page is not stored: %v %s", err, a.Umbral())
+	}
+	e[0].purge(map[string]any{"users": []string{"ana"}})
+	for i, edge := range e {
+		a, err := edge.with("/mine/a", cookie)
+		if err != nil || i == 0 && a.Hit() || app.Asked.Load() == before {
+			t.Errorf("edge %d serves a page of before the purge: %v %s", i, err, a.Umbral())
+		}
+	}
+}
