@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -132,4 +133,23 @@ func TestRedisThatAnswersErrors(t *testing.T) {
 	if !errors.Is(e.term.unavailable(errDown), ErrUnavailable) {
 		t.Error("unavailable")
 	}
+}
+
+// TestTrackingThatFailsHalfWayIsTriedAgain: the pushes can be heard, but the
+// marks cannot be read. The edge waited for the end of a connection that was
+// fine, and served nobody who was signed in until it was restarted.
+func TestTrackingThatFailsHalfWayIsTriedAgain(t *testing.T) {
+	s := startRedis(t)
+	marks := "test:edge:nb:marks"
+	s.client.Set(context.Background(), marks, "no hash", 0)
+	term := newTerminator(t, s, nil)
+	term.Start(context.Background())
+	t.Cleanup(func() { _ = term.Close() })
+	connections := func() int64 {
+		list, _ := s.client.ClientList(context.Background()).Result()
+		return int64(strings.Count(list, "cmd=client|tracking"))
+	}
+	eventually(t, 30*time.Second, "a connection that tracks", func() bool { return connections() > 0 || term.link.tracking.Load() })
+	s.client.Del(context.Background(), marks)
+	eventually(t, 30*time.Second, "tracking", term.link.tracking.Load)
 }

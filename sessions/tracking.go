@@ -96,13 +96,15 @@ func (t *Terminator) trackAll(ctx context.Context) error {
 		return ctx.Err()
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	var running sync.WaitGroup
+	defer func() {
+		cancel(nil) // first: a connection that is fine would be listened to for ever
+		running.Wait()
+	}()
 	masters, err := t.masters(ctx)
 	if err != nil {
 		return err
 	}
-	var running sync.WaitGroup
-	defer running.Wait()
 	ready := make(chan struct{}, len(masters))
 	for _, o := range masters {
 		running.Add(1)
