@@ -233,14 +233,17 @@ type Sentinel struct {
 	URL string
 }
 
-// StartSentinel starts the set and waits until every Sentinel knows all.
+// StartSentinel starts the set and waits until every Sentinel knows all, and
+// both replicas have what the master has.
 func StartSentinel(t testing.TB) *Sentinel {
 	t.Helper()
-	s := &Sentinel{Nodes: []*Redis{StartRedis(t)}}
+	// Every node may become the master, and a replica has nothing before its
+	// first synchronization: by default a master waits 5 s with that.
+	const delay = "--repl-diskless-sync-delay"
+	s := &Sentinel{Nodes: []*Redis{StartRedis(t, delay, "0", "--repl-timeout", "5")}}
 	host, port, _ := net.SplitHostPort(s.Nodes[0].Addr)
 	for range 2 {
-		s.Nodes = append(s.Nodes, StartRedis(t, "--replicaof", host+" "+port,
-			"--repl-diskless-sync-delay", "0", "--repl-timeout", "5"))
+		s.Nodes = append(s.Nodes, StartRedis(t, "--replicaof", host+" "+port, delay, "0", "--repl-timeout", "5"))
 	}
 	s.Nodes[0].Await("connected_slaves:2", "INFO", "replication")
 	for range 3 {
@@ -262,6 +265,8 @@ func StartSentinel(t testing.TB) *Sentinel {
 	for _, r := range s.Sentinels {
 		r.Await("slaves=2,sentinels=3", "INFO", "sentinel")
 	}
+	// A replica counts as connected before it has been given the data.
+	Eventually(t, "both replicas to have the master's data", s.Whole)
 	return s
 }
 
