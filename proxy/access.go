@@ -171,7 +171,7 @@ func (l *line) event() RequestEvent {
 	}
 	if x.Visitor != nil && ev.User == "" { // a public page takes no identity, and who watches wants one
 		who := x.Visitor.Identity()
-		ev.Session, ev.User = short(who.Session), who.User
+		ev.Session, ev.User = short(who.Session), who.Owner
 	}
 	if x.Status.Detail != cachepolicy.None {
 		ev.Reason = reasonName(x.Status.Detail)
