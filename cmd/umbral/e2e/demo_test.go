@@ -168,7 +168,9 @@ func TestChromiumInTheSampleApp(t *testing.T) {
 	ana.oneCookie("after a form,", "umbral")
 
 	ana.click("a[href='/accounts/logout/']")
+	ana.sees("h1", "Sign out?")
 	ana.click("main form button")
+	ana.sees("h1", "Every certificate") // an unfinished sign-out would win over the next visit
 	ana.visit(d.Site + "panel/")
 	ana.sees("h1", "Sign in")
 }

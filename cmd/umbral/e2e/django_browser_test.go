@@ -119,6 +119,7 @@ func useAdmin(t *testing.T, b *browsers, site, cookie string) {
 	c.sees("#result_list", "marta")
 
 	c.click("a[href='/admin/logout/'], #logout-form button")
+	c.sees("h1", "Certificates, in Django") // LOGOUT_REDIRECT_URL
 	c.visit(site + "/admin/")
 	c.sees("label[for=id_password]", "Password")
 	c.oneCookie("signed out, on the sign-in page,", cookie)
