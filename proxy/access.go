@@ -70,6 +70,7 @@ type Recorder struct {
 	// Upstream is how long the app took to answer, zero if it was not asked.
 	Upstream time.Duration
 
+	conn   *visitorConn
 	status int
 	bytes  int64
 	fields [1]zapcore.Field
@@ -80,6 +81,9 @@ type Recorder struct {
 func (a *Access) Begin(w http.ResponseWriter, x *Exchange) *Recorder {
 	r := a.pool.Get().(*Recorder)
 	r.ResponseWriter, r.Upstream, r.status, r.bytes = w, 0, 0, 0
+	if w != nil {
+		r.conn = connOf(x.R)
+	}
 	if a.metrics != nil {
 		a.metrics.inFlight.Add(1)
 	}
@@ -115,7 +119,7 @@ func (a *Access) End(r *Recorder, x *Exchange) {
 		}
 		r.line = line{}
 	}
-	r.ResponseWriter = nil
+	r.ResponseWriter, r.conn = nil, nil
 	a.pool.Put(r)
 }
 
@@ -220,10 +224,20 @@ func (r *Recorder) Write(p []byte) (int, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
-	n, err := r.ResponseWriter.Write(p)
+	var n int
+	var err error
+	if r.conn != nil && len(p) > gatherFrom {
+		n, err = r.conn.gather(r.ResponseWriter.Write, p)
+	} else {
+		n, err = r.ResponseWriter.Write(p)
+	}
 	r.bytes += int64(n)
 	return n, err
 }
+
+// gatherFrom is the size of net/http's buffer for content, in bytes: what is
+// larger goes out before its Write returns.
+const gatherFrom = 2 << 10
 
 // WriteString implements io.StringWriter.
 func (r *Recorder) WriteString(s string) (int, error) {

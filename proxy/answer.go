@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -157,7 +158,11 @@ func (og *Origin) track(resp *http.Response, u *upstream, not []*upstream) {
 		resp.Body = &trackedBody{ReadCloser: resp.Body, tracked: tracked{og: og, u: u}}
 		return
 	}
-	resp.Body = &trackedBody{ReadCloser: resp.Body, tracked: tracked{og: og, u: u, slot: true}, stall: og.o.BodyStall, not: not}
+	b := &trackedBody{ReadCloser: resp.Body, tracked: tracked{og: og, u: u, slot: true}, stall: og.o.BodyStall, not: not}
+	if c, ok := resp.Body.(*clientBody); ok { // it needs no timer
+		c.stall, b.stall = b.stall, 0
+	}
+	resp.Body = b
 }
 
 // tracked ends a request's time in flight, once.
@@ -176,7 +181,7 @@ func (t *tracked) end() {
 		t.og.inFlight.Add(-1)
 	}
 	if t.u.inFlight.Add(-1) == 0 && t.u.gone.Load() {
-		t.u.transport.CloseIdleConnections()
+		t.u.closeIdle()
 	}
 }
 
@@ -218,7 +223,7 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 	switch {
 	case err == nil, err == io.EOF:
 		return n, err
-	case b.stalled.Load():
+	case b.stalled.Load(), errors.Is(err, os.ErrDeadlineExceeded):
 		return n, fmt.Errorf("%w: content stalled: %w", ErrTimeout, err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return n, err

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -51,6 +52,11 @@ type visitorConn struct {
 	late     atomic.Bool  // the last Read ran into its deadline
 	aborting atomic.Bool  // that deadline is net/http's way to wake its own Read
 	told     atomic.Bool  // 408 has been sent: nothing may follow
+
+	// gathering: net/http's writes are held back until the next, which goes
+	// out with them.
+	gathering bool
+	held      []byte
 
 	// For express; only the goroutine that serves the connection touches
 	// these, but for state.
@@ -108,10 +114,54 @@ func (c *visitorConn) Write(p []byte) (int, error) {
 	if c.plain.Load() && c.overdue() {
 		c.tell(c.Conn)
 	}
-	if c.told.Load() {
+	switch {
+	case c.told.Load():
 		return len(p), nil
+	case c.gathering && len(c.held) == 0 && len(p) <= holdMost:
+		c.held = append(c.held, p...)
+		return len(p), nil
+	case len(c.held) > 0:
+		held := c.held
+		c.held = held[:0]
+		n, err := c.write(held, p, time.Now())
+		return max(n-len(held), 0), err
 	}
 	return c.write(p, nil, time.Now())
+}
+
+// holdMost is what is held back at most, in bytes: net/http's buffer, which is
+// full with a header section and the content that fits behind it.
+const holdMost = 4 << 10
+
+// gather lets write, which writes by net/http on this connection, write the
+// header section and what follows it at once.
+func (c *visitorConn) gather(write func([]byte) (int, error), p []byte) (int, error) {
+	c.gathering = true
+	n, err := write(p)
+	c.gathering = false
+	if len(c.held) > 0 {
+		if _, e := c.Write(nil); e != nil && err == nil {
+			n, err = 0, e
+		}
+	}
+	return n, err
+}
+
+type connKey struct{}
+
+// withConn is the server's ConnContext hook, for connOf.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	if _, ok := c.(*visitorConn); ok { // not over TLS
+		return context.WithValue(ctx, connKey{}, c)
+	}
+	return ctx
+}
+
+// connOf is the connection that a request came on, where net/http writes the
+// answer to it itself; else nil.
+func connOf(r *http.Request) *visitorConn {
+	c, _ := r.Context().Value(connKey{}).(*visitorConn)
+	return c
 }
 
 // write writes p, and more behind it if there is any, within its time.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -29,6 +30,11 @@ var (
 	ErrBadAnswer = errors.New("proxy: bad answer from the app")
 	// ErrOverloaded: as many requests are with the app as may be.
 	ErrOverloaded = errors.New("proxy: too many requests at the app")
+)
+
+const (
+	maxAnswerHeader = 64 << 10 // bytes
+	idleFor         = 90 * time.Second
 )
 
 // OriginOptions sets up an [Origin]; zero values have sane defaults.
@@ -85,6 +91,7 @@ type upstream struct {
 	scheme    string
 	host      string
 	transport *http.Transport
+	client    *appClient // nil: the transport is asked for everything
 	dial      func(context.Context) (net.Conn, error)
 
 	inFlight         atomic.Int64
@@ -155,7 +162,7 @@ func (og *Origin) SetUpstreams(urls []string) error {
 	for _, u := range before {
 		if !slices.Contains(after, u) {
 			u.gone.Store(true)
-			u.transport.CloseIdleConnections()
+			u.closeIdle()
 		}
 	}
 	return nil
@@ -203,12 +210,25 @@ func (og *Origin) newUpstream(raw string) (*upstream, error) {
 		DisableCompression:     true,
 		MaxIdleConns:           0,
 		MaxIdleConnsPerHost:    og.o.MaxIdle,
-		IdleConnTimeout:        90 * time.Second,
+		IdleConnTimeout:        idleFor,
 		ResponseHeaderTimeout:  og.o.ResponseHeaderTimeout,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: maxAnswerHeader,
+	}
+	if u.scheme == "http" && watches {
+		u.client = &appClient{
+			dial: u.dial, header: og.o.ResponseHeaderTimeout, idleFor: idleFor, maxIdle: og.o.MaxIdle, maxHeader: maxAnswerHeader,
+		}
 	}
 	return u, nil
+}
+
+// closeIdle closes the connections that no request has.
+func (u *upstream) closeIdle() {
+	u.transport.CloseIdleConnections()
+	if u.client != nil {
+		u.client.closeIdle()
+	}
 }
 
 // connect opens a connection, with TLS where secure is not nil.
@@ -238,7 +258,7 @@ func (og *Origin) Close() error {
 	og.stop()
 	<-og.closed
 	for _, u := range *og.upstreams.Load() {
-		u.transport.CloseIdleConnections()
+		u.closeIdle()
 	}
 	return nil
 }
@@ -280,6 +300,40 @@ func (og *Origin) roundTrip(r *http.Request, not []*upstream) (*http.Response, e
 
 // ask asks one upstream.
 func (og *Origin) ask(u *upstream, r *http.Request, held *heldBody) (*http.Response, error) {
+	og.counts.requests.Add(1)
+	u.requests.Add(1)
+	u.inFlight.Add(1)
+	began := time.Now()
+	resp, err := u.roundTrip(r, held)
+	if err == nil {
+		og.counts.took.observe(time.Since(began))
+		if err = judgeAnswer(r, resp); err == nil {
+			u.succeeded(og)
+			// Trailers are dropped: net/http fills in those of the original,
+			// which nobody has any more.
+			final := *resp
+			final.Trailer = nil
+			return &final, nil
+		}
+		// Its connection is out of step: Close ends it where content is left,
+		// and where there is none it lies idle already.
+		resp.Body.Close()
+		u.closeIdle()
+	}
+	u.inFlight.Add(-1)
+	err = classify(r.Context(), err)
+	if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrTimeout) {
+		u.failed.Add(1)
+		u.failedOnce(og)
+	}
+	return nil, err
+}
+
+// roundTrip asks with r's content, or with what is held of it.
+func (u *upstream) roundTrip(r *http.Request, held *heldBody) (*http.Response, error) {
+	if u.client != nil && u.client.takes(r) {
+		return u.client.roundTrip(r, cmp.Or(r.Host, u.host))
+	}
 	out := new(http.Request)
 	*out = *r
 	target := *r.URL
@@ -294,33 +348,7 @@ func (og *Origin) ask(u *upstream, r *http.Request, held *heldBody) (*http.Respo
 	if held != nil {
 		out.Body = held
 	}
-	og.counts.requests.Add(1)
-	u.requests.Add(1)
-	u.inFlight.Add(1)
-	began := time.Now()
-	resp, err := u.transport.RoundTrip(out)
-	if err == nil {
-		og.counts.took.observe(time.Since(began))
-		if err = judgeAnswer(r, resp); err == nil {
-			u.succeeded(og)
-			// Trailers are dropped: net/http fills in those of the original,
-			// which nobody has any more.
-			final := *resp
-			final.Trailer = nil
-			return &final, nil
-		}
-		// Its connection is out of step: Close ends it where content is left,
-		// and where there is none it lies idle already.
-		resp.Body.Close()
-		u.transport.CloseIdleConnections()
-	}
-	u.inFlight.Add(-1)
-	err = classify(r.Context(), err)
-	if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrTimeout) {
-		u.failed.Add(1)
-		u.failedOnce(og)
-	}
-	return nil, err
+	return u.transport.RoundTrip(out)
 }
 
 // maxTries bounds how many upstreams one request is asked of.

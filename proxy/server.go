@@ -56,6 +56,7 @@ func NewServer(o ServerOptions) (*http.Server, error) {
 		ErrorLog:                     complaints,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the front door's to refuse
 		ConnState:                    followState,
+		ConnContext:                  withConn,
 		Protocols:                    new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          o.MaxStreams,

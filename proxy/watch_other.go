@@ -7,6 +7,8 @@ import (
 	"net"
 )
 
+const watches = false
+
 // watcher waits for a visitor's leave without taking what they send: not on
 // this system, where net/http reads ahead instead.
 type watcher struct{}
@@ -14,5 +16,7 @@ type watcher struct{}
 func (*watcher) init(net.Conn) {}
 
 func (*watcher) able() bool { return false }
+
+func (*watcher) silent() bool { return false }
 
 func (*watcher) wait() error { return errors.ErrUnsupported }

@@ -9,10 +9,14 @@ import (
 	"syscall"
 )
 
-// watcher waits for a visitor's leave without taking what they send.
+// watches: a watcher is able to on this system.
+const watches = true
+
+// watcher waits for the end of a connection without taking what comes on it.
 type watcher struct {
 	raw  syscall.RawConn
 	look func(fd uintptr) bool // peek, made once
+	scan func(fd uintptr)      // glance, made once
 	one  [1]byte
 	err  error
 }
@@ -23,7 +27,7 @@ func (w *watcher) init(c net.Conn) {
 		return
 	}
 	if raw, err := sc.SyscallConn(); err == nil {
-		w.raw, w.look = raw, w.peek
+		w.raw, w.look, w.scan = raw, w.peek, w.glance
 	}
 }
 
@@ -37,6 +41,15 @@ func (w *watcher) wait() error {
 		return err
 	}
 	return w.err
+}
+
+// silent reports whether the connection is open and nothing has come on it.
+func (w *watcher) silent() bool {
+	return w.raw != nil && w.raw.Control(w.scan) == nil && errors.Is(w.err, syscall.EAGAIN)
+}
+
+func (w *watcher) glance(fd uintptr) {
+	_, _, w.err = syscall.Recvfrom(int(fd), w.one[:], syscall.MSG_PEEK)
 }
 
 // peek reports whether there is nothing more to wait for.

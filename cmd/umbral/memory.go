@@ -14,8 +14,14 @@ func codedShare(tier int64) int64 { return tier / 8 }
 // double the heap. What is not the heap's takes a little beside it.
 func boundMemory(tier int64) {
 	const rest = 96 << 20 // what an edge with an empty tier may need under load
-	debug.SetMemoryLimit(tier + max(rest, tier*2/5))
+	ballast = make([]byte, min(tier/8, 32<<20))
+	debug.SetMemoryLimit(tier + max(rest, tier*2/5) + int64(len(ballast)))
 }
+
+// ballast is never touched, so that the system has no page of it: all it does
+// is to let the collector wait for as much garbage while few pages are stored,
+// where it would run every few hundred requests.
+var ballast []byte
 
 // tidyEvery is how often tidy looks whether the edge has turned idle.
 const tidyEvery = time.Second
