@@ -132,8 +132,8 @@ func ownAddress(r *http.Request) bool {
 	return err == nil && hostPort == port && (host == "localhost" || net.ParseIP(host) != nil)
 }
 
-// runPurge checks, purges, records and refreshes, in this order. It counts
-// beside the purge, which must not wait for that.
+// runPurge checks, purges, counts what was hit, records and refreshes, in this
+// order: the purge must not wait for the count.
 func (a *API) runPurge(ctx context.Context, q PurgeRequest, by caller) (PurgeReceipt, error) {
 	if a.Purge == nil && a.Ledger == nil {
 		return PurgeReceipt{}, absent("a purge log")
@@ -149,9 +149,9 @@ func (a *API) runPurge(ctx context.Context, q PurgeRequest, by caller) (PurgeRec
 	if q.Refresh && a.Warm == nil && !q.DryRun {
 		return PurgeReceipt{}, absent("warming, which refresh needs")
 	}
-	matched := a.match(selectors, q.Refresh)
+	count := a.match(selectors, q.Refresh)
 	if q.DryRun {
-		out.Matched.Memory = (<-matched).n
+		out.Matched.Memory, _ = count()
 		return out, nil
 	}
 	receipt, err := a.appendPurge(ctx, store.Purge{
@@ -167,9 +167,9 @@ func (a *API) runPurge(ctx context.Context, q PurgeRequest, by caller) (PurgeRec
 	for _, e := range receipt.Edges {
 		out.Edges = append(out.Edges, EdgeAck{ID: e.Edge, Applied: e.Applied, MS: Millis(e.After)})
 	}
-	m := <-matched
-	out.Matched.Memory = m.n
-	if again := a.toRefresh(q, m.public); len(again) > 0 {
+	n, public := count()
+	out.Matched.Memory = n
+	if again := a.toRefresh(q, public); len(again) > 0 {
 		job, err := a.Warm.Start(WarmRequest{URLs: again})
 		if err != nil {
 			// The purge is done, and must not look as if it were not.
@@ -197,30 +197,17 @@ func (a *API) appendPurge(ctx context.Context, p store.Purge) (r store.Receipt, 
 	return r, err
 }
 
-// matched is what a purge hits in memory.
-type matched struct {
-	n      int
-	public []string
-}
-
-// match begins to count what selectors match now; urls asks for the public
+// match returns how to count what selectors match now; urls asks for the public
 // URLs too.
-func (a *API) match(selectors []store.Selector, urls bool) <-chan matched {
-	out := make(chan matched, 1)
+func (a *API) match(selectors []store.Selector, urls bool) func() (n int, public []string) {
 	if a.Holdings == nil {
-		out <- matched{}
-		return out
+		return func() (int, []string) { return 0, nil }
 	}
 	limit := 0
 	if urls {
 		limit = maxRefresh
 	}
-	count := a.Holdings.Match(selectors, limit)
-	go func() {
-		n, public := count()
-		out <- matched{n, public}
-	}()
-	return out
+	return a.Holdings.Match(selectors, limit)
 }
 
 // toRefresh lists what to fetch again: the URLs named, and the public pages in

@@ -15,6 +15,7 @@ type purgeIndex struct {
 	// is looked up cut to each.
 	lengths []int
 	all     mark
+	latest  mark // the newest records of all
 }
 
 // mark holds the numbers of the newest records, 0 for none, and of the hard
@@ -22,6 +23,15 @@ type purgeIndex struct {
 type mark struct{ hard, soft, before uint64 }
 
 func (m mark) newest() uint64 { return max(m.hard, m.soft) }
+
+// hardBy is the newest hard record up to number, or where that is not known a
+// later one.
+func (m mark) hardBy(number uint64) uint64 {
+	if m.hard > number {
+		return m.before
+	}
+	return m.hard
+}
 
 func (m mark) or(n mark) mark {
 	out := mark{hard: max(m.hard, n.hard), soft: max(m.soft, n.soft), before: max(m.before, n.before)}
@@ -47,6 +57,9 @@ func (x *purgeIndex) add(selectors []Selector, number uint64) {
 		if s.Soft && s.User == "" && s.Session == "" {
 			m = mark{soft: number}
 		}
+		if m.hard != x.latest.hard {
+			x.latest = x.latest.or(m)
+		}
 		switch {
 		case s.All:
 			x.all = x.all.or(m)
@@ -71,6 +84,7 @@ func (x *purgeIndex) add(selectors []Selector, number uint64) {
 // makes needless.
 func (x *purgeIndex) floor(number uint64) {
 	x.all = x.all.or(mark{hard: number})
+	x.latest = x.latest.or(mark{hard: number})
 	x.sweep(number + 1)
 }
 
@@ -114,19 +128,21 @@ func (x *purgeIndex) judge(e *Entry) Life {
 // mark is what the records say of e's names.
 func (x *purgeIndex) mark(e *Entry) mark {
 	m := x.all
-	m = m.or(x.url(e.URL))
-	if path := anyHost(e.URL); len(path) < len(e.URL) {
-		m = m.or(x.url(path))
+	if len(x.urls)+len(x.lengths) > 0 {
+		m = m.or(x.url(e.URL))
+		if path := anyHost(e.URL); len(path) < len(e.URL) {
+			m = m.or(x.url(path))
+		}
 	}
 	if e.Response != nil && len(x.tags) > 0 {
 		for _, tag := range e.Response.Tags {
 			m = m.or(x.tags[tag])
 		}
 	}
-	if e.User != "" {
+	if e.User != "" && len(x.users) > 0 {
 		m = m.or(x.users[e.User])
 	}
-	if e.Session != "" {
+	if e.Session != "" && len(x.sessions) > 0 {
 		m = m.or(x.sessions[e.Session])
 	}
 	return m

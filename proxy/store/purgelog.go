@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -189,22 +190,23 @@ func (l *Log) judge(e *Entry) Life {
 	return Alive
 }
 
-// deadAt says whether e was dead when the log stood at at, as far as that can
-// still be told: of several later purges by one name, only one is seen through.
-func (l *Log) deadAt(e *Entry, at Position) bool {
-	if e.Position.Epoch != at.Epoch {
-		return true
-	}
-	if max(e.Position.Number, e.checked.Load()) >= at.Number {
-		return false
-	}
+// aliveAt leaves of some those that were alive when the log stood at at, as far
+// as that can still be told: of several later purges by one name, only one is
+// seen through.
+func (l *Log) aliveAt(some []*Entry, at Position) []*Entry {
 	l.mu.RLock()
-	m := l.index.mark(e)
-	l.mu.RUnlock()
-	if m.hard > at.Number {
-		m.hard = m.before
-	}
-	return m.hard > e.Position.Number && m.hard <= at.Number
+	defer l.mu.RUnlock()
+	before := l.index.latest.hardBy(at.Number) // no entry so new can have been hit
+	return slices.DeleteFunc(some, func(e *Entry) bool {
+		if e.Position.Epoch != at.Epoch {
+			return true
+		}
+		if max(e.Position.Number, e.checked.Load()) >= min(at.Number, before) {
+			return false
+		}
+		hard := l.index.mark(e).hardBy(at.Number)
+		return hard > e.Position.Number && hard <= at.Number
+	})
 }
 
 // Lost implements [PurgeLog]: also true before the log has been read.

@@ -97,11 +97,19 @@ func (r *roll) remove(e *Entry) {
 }
 
 // rowsAtOnce is how many rows are looked at under the lock.
-const rowsAtOnce = 4096
+const rowsAtOnce = 1024
 
-// each calls yield for every entry that one of selectors may match, in no
-// order. What comes or goes meanwhile may be missed, or come twice.
-func (r *roll) each(selectors []Selector, yield func(*Entry)) {
+// length is how many rows there are.
+func (r *roll) length() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.rows)
+}
+
+// each calls yield with every entry that one of selectors may match, some at a
+// time, in no order, of the share'th of shares parts of the roll. What comes or
+// goes meanwhile may be missed, or come twice.
+func (r *roll) each(selectors []Selector, share, shares int, yield func([]*Entry)) {
 	wanted := make([]uint64, 0, len(selectors))
 	for i := range selectors {
 		w := r.wanted(&selectors[i])
@@ -112,7 +120,7 @@ func (r *roll) each(selectors []Selector, yield func(*Entry)) {
 		wanted = append(wanted, w)
 	}
 	var maybe []*Entry
-	for from := 0; ; from += rowsAtOnce {
+	for from := share * rowsAtOnce; ; from += shares * rowsAtOnce {
 		maybe = maybe[:0]
 		r.mu.Lock()
 		rows := r.rows[min(from, len(r.rows)):min(from+rowsAtOnce, len(r.rows))]
@@ -125,9 +133,7 @@ func (r *roll) each(selectors []Selector, yield func(*Entry)) {
 			}
 		}
 		r.mu.Unlock()
-		for _, e := range maybe {
-			yield(e)
-		}
+		yield(maybe)
 		if len(rows) < rowsAtOnce {
 			return
 		}

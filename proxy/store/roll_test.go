@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -45,19 +46,25 @@ func TestRollHoldsWhatTheTierHolds(t *testing.T) {
 	if len(held) == 0 || m.evictions.Load() == 0 {
 		t.Fatal("nothing is held, or nothing was pushed out")
 	}
-	m.roll.each([]Selector{{All: true}}, func(e *Entry) {
-		if !held[e] {
-			t.Errorf("%s is in the roll alone, or twice", e.URL)
-		}
-		delete(held, e)
-	})
+	for share := range 3 {
+		m.roll.each([]Selector{{All: true}}, share, 3, func(some []*Entry) {
+			for _, e := range some {
+				if !held[e] {
+					t.Errorf("%s is in the roll alone, or twice", e.URL)
+				}
+				delete(held, e)
+			}
+		})
+	}
 	for e := range held {
 		t.Errorf("%s is in the cache alone", e.URL)
 	}
 	found := 0
-	m.roll.each([]Selector{{URL: "host/0102"}, {User: "nobody"}}, func(e *Entry) {
-		if e.URL == "host/0102" {
-			found++
+	m.roll.each([]Selector{{URL: "host/0102"}, {User: "nobody"}}, 0, 1, func(some []*Entry) {
+		for _, e := range some {
+			if e.URL == "host/0102" {
+				found++
+			}
 		}
 	})
 	if want := m.lookup(cachepolicy.Key{1, 2}); (want != nil) != (found == 1) {
@@ -80,13 +87,17 @@ func TestMatchSeesThroughThePurgeItself(t *testing.T) {
 	x.add([]Selector{{Tag: "t"}}, 8)
 	x.add([]Selector{{Tag: "u", Soft: true}}, 9)
 	l.head.Store(&head{epoch: 1, number: 9})
-	if !l.deadAt(old, at) || l.deadAt(fresh, at) {
-		t.Errorf("dead before the purge: the old %v, the fresh %v", l.deadAt(old, at), l.deadAt(fresh, at))
+	if got := l.aliveAt([]*Entry{old, fresh}, at); !slices.Equal(got, []*Entry{fresh}) {
+		t.Errorf("alive before the purge: %v", got)
+	}
+	x.floor(6)
+	if got := l.aliveAt([]*Entry{fresh, entry(6)}, at); len(got) != 1 || got[0] == fresh {
+		t.Errorf("alive before the purge, above the floor: %v", got)
 	}
 	if l.Judge(fresh) != Dead {
 		t.Error("the purge itself does not hold")
 	}
-	if !l.deadAt(entry(6), Position{2, 6}) {
+	if len(l.aliveAt([]*Entry{entry(6)}, Position{2, 6})) > 0 {
 		t.Error("what another epoch stored counts as alive")
 	}
 }

@@ -47,10 +47,24 @@ type Position struct {
 // Entry is what a key holds: a response or an index. It is immutable once it
 // has been Put or returned by Lookup, but for the atomics.
 type Entry struct {
-	Key cachepolicy.Key
+	// What judging and counting look at stands first, for one look at memory.
+
 	// Exactly one of Response and Index is set.
 	Response *cachepolicy.Stored
-	Index    *cachepolicy.Index
+	// Position is where the purge log stood, as this edge knew it, when the
+	// fetch began.
+	Position Position
+	checked  atomic.Uint64 // the log's number up to which no record matches
+	row      uint32        // its place in the roll, from 1 on; guarded by the roll
+	soft     atomic.Bool
+
+	// FromRedis: this copy was read from Redis, not made here.
+	FromRedis bool
+	// Hits counts the uses of this copy in memory.
+	Hits atomic.Uint32
+
+	Key   cachepolicy.Key
+	Index *cachepolicy.Index
 	// Body is the response's content, in the coding of its Content-Encoding.
 	Body []byte
 	// URL is host + path + "?" + the query as the route's rule normalises it
@@ -59,26 +73,14 @@ type Entry struct {
 	URL string
 	// Session and User are the digests of whose it is, "" for public ones.
 	Session, User string
-	// Position is where the purge log stood, as this edge knew it, when the
-	// fetch began.
-	Position Position
 	// Keep is how long it stays stored, stale windows included.
 	Keep time.Duration
 	// Stored is when it was Put, by the clock of the edge that did, in
 	// nanoseconds since 1970.
 	Stored int64
-
-	// FromRedis: this copy was read from Redis, not made here.
-	FromRedis bool
-	// Hits counts the uses of this copy in memory.
-	Hits atomic.Uint32
 	// Served is what the proxy worked out for serving this copy: head bytes,
 	// encoded bodies. The store only keeps it with the entry.
 	Served atomic.Pointer[any]
-
-	soft    atomic.Bool
-	row     uint32        // its place in the roll, from 1 on; guarded by the roll
-	checked atomic.Uint64 // the log's number up to which no record matches
 }
 
 // StoredAt is Stored as a time.

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -298,16 +300,33 @@ func (t *Tiered) Match(selectors []Selector, urls int) func() (n int, public []s
 	return func() (n int, public []string) {
 		dry := newPurgeIndex()
 		dry.add(selectors, ^uint64(0))
-		hits := make(map[string]uint32)
-		t.memory.roll.each(selectors, func(e *Entry) {
-			if dry.judge(e) == Alive || t.log.deadAt(e, at) {
-				return
+		counts := make([]int, min(runtime.GOMAXPROCS(0), 1+t.memory.roll.length()/rowsAtOnce))
+		used := make([]map[string]uint32, len(counts)) // hits by URL
+		var counting sync.WaitGroup
+		for i := range counts {
+			counting.Go(func() {
+				n, hits := 0, map[string]uint32{}
+				t.memory.roll.each(selectors, i, len(counts), func(some []*Entry) {
+					some = slices.DeleteFunc(some, func(e *Entry) bool { return dry.judge(e) == Alive })
+					some = t.log.aliveAt(some, at)
+					n += len(some)
+					for _, e := range some {
+						if urls > 0 && e.Response != nil && !e.personal() {
+							hits[e.URL] = max(hits[e.URL], e.Hits.Load())
+						}
+					}
+				})
+				counts[i], used[i] = n, hits
+			})
+		}
+		counting.Wait()
+		hits := used[0]
+		for i, more := range used {
+			n += counts[i]
+			for url, k := range more {
+				hits[url] = max(hits[url], k)
 			}
-			n++
-			if urls > 0 && e.Response != nil && !e.personal() {
-				hits[e.URL] = max(hits[e.URL], e.Hits.Load())
-			}
-		})
+		}
 		public = slices.Collect(maps.Keys(hits))
 		slices.SortFunc(public, func(a, b string) int { return cmp.Or(cmp.Compare(hits[b], hits[a]), cmp.Compare(a, b)) })
 		return n, public[:min(len(public), urls)]
