@@ -20,13 +20,18 @@ type arrival struct {
 //	corrected_initial_age = max(apparent_age, corrected_age_value)
 //
 // A Date that is missing or malformed is the time of arrival (RFC 9110
-// §6.6.1); one in the future makes no age, but does not shorten any either.
+// §6.6.1); one in the future makes no age, but does not shorten any either. Nor
+// does one that is not before the request: Date has whole seconds, so that an
+// answer made at the end of one would seem a second old at once.
 func arrive(h http.Header, requestTime, responseTime time.Time) arrival {
 	a := arrival{date: responseTime, declared: parseAge(h)}
 	if date, ok := dateField(h, "Date", responseTime); ok {
 		a.date, a.dated = date, true
 	}
 	apparent := max(0, responseTime.Sub(a.date))
+	if !a.date.Before(requestTime.Truncate(time.Second)) {
+		apparent = 0
+	}
 	delay := max(0, responseTime.Sub(requestTime))
 	a.initialAge = min(max(apparent, a.declared+delay), 2*maxDelta)
 	return a

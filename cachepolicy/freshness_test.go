@@ -1,6 +1,7 @@
 package cachepolicy
 
 import (
+	"net/http"
 	"testing"
 	"time"
 )
@@ -283,5 +284,24 @@ func TestParseHTTPDate(t *testing.T) {
 	}
 	if got, ok := ParseHTTPDate("Sat, 31 Dec 2016 23:59:60 GMT"); !ok || !got.Equal(time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("leap second: %v %v", got, ok)
+	}
+}
+
+// An answer made at the end of a second carries the Date of its beginning.
+func TestInitialAgeOverTheEndOfASecond(t *testing.T) {
+	second := time.Unix(1_700_000_000, 0).UTC()
+	for _, row := range []struct {
+		asked, answered time.Duration // since second, which Date names
+		want            time.Duration
+	}{
+		{950 * time.Millisecond, 1010 * time.Millisecond, 60 * time.Millisecond},
+		{0, 0, 0},
+		{999 * time.Millisecond, 2 * time.Second, 1001 * time.Millisecond},
+		{time.Second, 1010 * time.Millisecond, 1010 * time.Millisecond}, // made before it was asked for
+	} {
+		h := http.Header{"Date": {second.Format(http.TimeFormat)}}
+		if got := arrive(h, second.Add(row.asked), second.Add(row.answered)).initialAge; got != row.want {
+			t.Errorf("asked at %v, answered at %v: %v, want %v", row.asked, row.answered, got, row.want)
+		}
 	}
 }
