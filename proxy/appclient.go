@@ -195,7 +195,9 @@ func (c *clientConn) exchange(r *http.Request, host string) (*http.Response, err
 	if err != nil {
 		return nil, err
 	}
-	c.out = head
+	if cap(head) <= readBuffer/4 {
+		c.out = head
+	}
 	c.until = time.Now().Add(c.client.header)
 	if err := c.Conn.SetDeadline(c.until); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,10 +54,11 @@ type visitorConn struct {
 	aborting atomic.Bool  // that deadline is net/http's way to wake its own Read
 	told     atomic.Bool  // 408 has been sent: nothing may follow
 
-	// gathering: net/http's writes are held back until the next, which goes
-	// out with them.
+	// gathering: a write of net/http's is held back until the next, which goes
+	// out with it.
 	gathering bool
-	held      []byte
+	held      *[holdMost]byte // nil: nothing
+	holds     int             // bytes
 
 	// For express; only the goroutine that serves the connection touches
 	// these, but for state.
@@ -117,14 +119,16 @@ func (c *visitorConn) Write(p []byte) (int, error) {
 	switch {
 	case c.told.Load():
 		return len(p), nil
-	case c.gathering && len(c.held) == 0 && len(p) <= holdMost:
-		c.held = append(c.held, p...)
+	case c.gathering && c.held == nil && len(p) <= holdMost:
+		c.held = holdBuffers.Get().(*[holdMost]byte)
+		c.holds = copy(c.held[:], p)
 		return len(p), nil
-	case len(c.held) > 0:
+	case c.held != nil:
 		held := c.held
-		c.held = held[:0]
-		n, err := c.write(held, p, time.Now())
-		return max(n-len(held), 0), err
+		c.held = nil
+		n, err := c.write(held[:c.holds], p, time.Now())
+		holdBuffers.Put(held)
+		return max(n-c.holds, 0), err
 	}
 	return c.write(p, nil, time.Now())
 }
@@ -133,13 +137,15 @@ func (c *visitorConn) Write(p []byte) (int, error) {
 // full with a header section and the content that fits behind it.
 const holdMost = 4 << 10
 
+var holdBuffers = sync.Pool{New: func() any { return new([holdMost]byte) }}
+
 // gather lets write, which writes by net/http on this connection, write the
 // header section and what follows it at once.
 func (c *visitorConn) gather(write func([]byte) (int, error), p []byte) (int, error) {
 	c.gathering = true
 	n, err := write(p)
 	c.gathering = false
-	if len(c.held) > 0 {
+	if c.held != nil {
 		if _, e := c.Write(nil); e != nil && err == nil {
 			n, err = 0, e
 		}

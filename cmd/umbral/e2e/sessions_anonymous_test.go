@@ -111,7 +111,7 @@ func TestAViewThatOpensSessionsIsKeptWithinItsCap(t *testing.T) {
 func TestSessionsOfOneUserAreBounded(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
-	e := twoEdges(t, app.URL, redis, sessionRoutes+"  limits: {per_user: 2}\n")
+	e := twoEdges(t, app.URL, redisURL(redis), sessionRoutes+"  limits: {per_user: 2}\n")
 	var all []*client
 	for i := range 4 {
 		c := e[i%2].browser()
@@ -132,7 +132,7 @@ func TestSessionsOfOneUserAreBounded(t *testing.T) {
 func TestPagesThatSetACookieWithEachAnswer(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
-	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	e := twoEdges(t, app.URL, redisURL(redis), sessionRoutes)
 	// Each answer sets the visitor's sessionid again, or opens one, and says
 	// nothing of Vary.
 	ana, luis := e[0].browser(), e[0].browser()

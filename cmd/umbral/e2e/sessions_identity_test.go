@@ -229,7 +229,7 @@ func TestCookiesOfTheBrowsersOwn(t *testing.T) {
 func TestOneRoundTripAtMost(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
-	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	e := twoEdges(t, app.URL, redisURL(redis), sessionRoutes)
 	c := e[0].browser()
 	c.login("ana")
 	key := c.recordOf(t)

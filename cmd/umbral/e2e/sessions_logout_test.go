@@ -15,11 +15,11 @@ import (
 )
 
 // twoEdges run on one Redis in front of one app.
-func twoEdges(t *testing.T, upstream string, redis *storetest.Redis, routes string) [2]*edge {
+func twoEdges(t *testing.T, upstream, redisURL, routes string, env ...string) [2]*edge {
 	t.Helper()
 	var e [2]*edge
 	for i := range e {
-		e[i] = startEdge(t, upstream, redisURL(redis), routes)
+		e[i] = startEdge(t, upstream, redisURL, routes, env...)
 	}
 	e[0].knows(2)
 	e[1].knows(2)
@@ -36,12 +36,50 @@ func (e *edge) knows(n int) {
 	})
 }
 
+// onEveryRedis runs test with two edges on each kind of Redis that may be named
+// in REDIS_URL; failover ends a master, and returns when another is.
+func onEveryRedis(t *testing.T, test func(t *testing.T, app *cookieApp, e [2]*edge, failover func())) {
+	t.Run("single", func(t *testing.T) {
+		redis := storetest.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+		app := startCookieApp(t)
+		test(t, app, twoEdges(t, app.URL, redisURL(redis), sessionRoutes), func() {
+			redis.Kill()
+			redis.Restart()
+		})
+	})
+	t.Run("sentinel", func(t *testing.T) {
+		s := storetest.StartSentinel(t)
+		app := startCookieApp(t)
+		test(t, app, twoEdges(t, app.URL, s.URL, sessionRoutes, "REDIS_MODE=sentinel"), func() {
+			storetest.AwaitReplicas(t, s.Nodes)
+			master := s.Master()
+			master.Kill()
+			within(t, "another master", func() bool { m := s.Master(); return m != nil && m != master })
+		})
+	})
+	t.Run("cluster", func(t *testing.T) {
+		c := storetest.StartCluster(t)
+		app := startCookieApp(t)
+		test(t, app, twoEdges(t, app.URL, c.URL, sessionRoutes, "REDIS_MODE=cluster"), func() {
+			for _, n := range c.Nodes[:2] {
+				within(t, "every node to be back", c.Replicated)
+				storetest.AwaitReplicas(t, c.Nodes)
+				n.Kill()
+				// Back too soon it would be the master still, with nothing.
+				within(t, "replicas to take over", func() bool { return !c.Serves(n) && c.Whole() })
+				n.Restart()
+			}
+		})
+	})
+}
+
 // SESSIONS.md §9, point 6: whichever way somebody signs out, when the answer
 // is there, no edge serves that person's pages, and the cookie is nobody's.
 func TestLogoutEndsPagesAndCookieOnEveryEdge(t *testing.T) {
-	redis := storetest.StartRedis(t)
-	app := startCookieApp(t)
-	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	onEveryRedis(t, func(t *testing.T, _ *cookieApp, e [2]*edge, _ func()) { logoutEndsPagesAndCookieOnEveryEdge(t, e) })
+}
+
+func logoutEndsPagesAndCookieOnEveryEdge(t *testing.T, e [2]*edge) {
 	for _, way := range []struct{ name, path string }{
 		{"the edge's own path", "/.umbral/logout"},
 		{"the app takes its cookie away", "/logout"},
@@ -127,9 +165,10 @@ func TestNobodyIsSignedOutFromElsewhere(t *testing.T) {
 
 // SESSIONS.md §9, point 7.
 func TestRevokedUsersAreOutOnEveryEdge(t *testing.T) {
-	redis := storetest.StartRedis(t)
-	app := startCookieApp(t)
-	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	onEveryRedis(t, func(t *testing.T, _ *cookieApp, e [2]*edge, _ func()) { revokedUsersAreOutOnEveryEdge(t, e) })
+}
+
+func revokedUsersAreOutOnEveryEdge(t *testing.T, e [2]*edge) {
 	var cookies []string
 	for i := range 3 {
 		c := e[i%2].browser()
@@ -214,9 +253,10 @@ func TestRevokedUsersAreOutOnEveryEdge(t *testing.T) {
 
 // The admin calls behind `umbral sessions`, over two edges.
 func TestSessionsAreListedAndRevoked(t *testing.T) {
-	redis := storetest.StartRedis(t)
-	app := startCookieApp(t)
-	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	onEveryRedis(t, func(t *testing.T, _ *cookieApp, e [2]*edge, _ func()) { sessionsAreListedAndRevoked(t, e) })
+}
+
+func sessionsAreListedAndRevoked(t *testing.T, e [2]*edge) {
 	users := []string{"ana", "ana", "luis", "a/b c?&"}
 	browsers := make([]*client, len(users))
 	for i, u := range users {
@@ -328,7 +368,7 @@ func TestStreamsOfARevokedSessionAreCut(t *testing.T) {
 			app.serve(w, r)
 		}
 	})
-	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	e := twoEdges(t, app.URL, redisURL(redis), sessionRoutes)
 	open := func(edge *edge, path, cookie string) (closed chan struct{}, body io.ReadCloser) {
 		r, _ := http.NewRequest("GET", edge.URL+path, nil)
 		r.Host = site
@@ -400,7 +440,7 @@ func TestStreamsOfARevokedSessionAreCut(t *testing.T) {
 func TestAPurgeOfAUserOutlivesWhatRedisKnowsOfThem(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
-	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	e := twoEdges(t, app.URL, redisURL(redis), sessionRoutes)
 	c := e[0].browser()
 	c.login("ana")
 	cookie := "umbral=" + c.token()

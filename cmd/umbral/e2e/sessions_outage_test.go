@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func TestSessionsWhileRedisIsGone(t *testing.T) {
 			t.Parallel()
 			redis := storetest.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 			app := startCookieApp(t)
-			e := twoEdges(t, app.URL, redis, sessionRoutes+"  offline_grace: 1s\n")
+			e := twoEdges(t, app.URL, redisURL(redis), sessionRoutes+"  offline_grace: 1s\n")
 			in, sealed := e[0].browser(), e[0].browser()
 			in.login("42")
 			sealed.get("/form")
@@ -121,7 +122,7 @@ func TestSessionsWhileRedisIsGone(t *testing.T) {
 func TestSessionsAfterAFlush(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
-	e := twoEdges(t, app.URL, redis, sessionRoutes)
+	e := twoEdges(t, app.URL, redisURL(redis), sessionRoutes)
 	c := e[0].browser()
 	c.login("42")
 	cookie := "umbral=" + c.token()
@@ -192,4 +193,58 @@ func TestRedisDiesDuringASignIn(t *testing.T) {
 	if c.token() != before {
 		t.Error("the cookie is another")
 	}
+}
+
+// Who is signed in stays so when a master ends: meanwhile they may be told to
+// come again, but nobody is shown a stranger's page, and after it they can sign
+// out, on every edge at once.
+func TestSessionsOutliveTheirMaster(t *testing.T) {
+	onEveryRedis(t, func(t *testing.T, _ *cookieApp, e [2]*edge, failover func()) {
+		users := []string{"ana", "ana", "luis"}
+		var cookies []string
+		for i, u := range users {
+			c := e[i%2].browser()
+			c.login(u)
+			cookies = append(cookies, "umbral="+c.token())
+		}
+		shown := func(edge *edge, i int, path string) (user string, ok bool) {
+			a, err := edge.with(path, cookies[i])
+			if err != nil || a.StatusCode >= 500 {
+				return "", false
+			}
+			return a.said(t).field("X-Edge-User"), true
+		}
+		own := func(when string, out ...int) {
+			t.Helper()
+			for i, u := range users {
+				if slices.Contains(out, i) {
+					u = ""
+				}
+				for _, edge := range e {
+					for _, path := range []string{"/", "/mine/", "/tab/"} {
+						within(t, when+": an answer to "+path, func() bool {
+							got, ok := shown(edge, i, path)
+							if ok && got != u {
+								t.Fatalf("%s: %s shows %q to %q (%d)", when, path, got, u, i)
+							}
+							return ok
+						})
+					}
+				}
+			}
+		}
+		own("before")
+		failover()
+		own("after")
+		within(t, "a sign-out", func() bool {
+			a, err := e[0].visitor().do("POST", "/.umbral/logout", "", "Cookie: "+cookies[0], "Origin: http://"+site)
+			return err == nil && a.StatusCode < 400
+		})
+		own("signed out", 0)
+		within(t, "a revocation", func() bool {
+			var done struct{ Complete bool }
+			return e[1].admin("DELETE", "/v1/users/luis/sessions", nil, &done) == 200 && done.Complete
+		})
+		own("revoked", 0, 2)
+	})
 }

@@ -48,7 +48,7 @@ func TestADumpOfRedisShowsNothing(t *testing.T) {
 	dir := t.TempDir()
 	redis := storetest.StartRedis(t, "--appendonly", "yes", "--dir", dir)
 	app := startCookieApp(t)
-	e := twoEdges(t, app.URL, redis, strings.Replace(sessionRoutes, "sessions:",
+	e := twoEdges(t, app.URL, redisURL(redis), strings.Replace(sessionRoutes, "sessions:",
 		"  - {match: POST /limited/, rate_limit: {rate: 100/m, by: user}}\nsessions:", 1))
 	const uid = "uid-4711-of-ana"
 	secrets := map[string]string{"uid": uid, "EDGE_SECRETS": edgeSecret, "ADMIN_TOKEN": adminToken}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"strings"
+	"testing"
 )
 
 // Whole says whether there is a master that has both other nodes as its
@@ -16,6 +17,37 @@ func (s *Sentinel) Whole() bool {
 	text := fmt.Sprint(info)
 	return err == nil && strings.Contains(text, "role:master") && strings.Contains(text, "connected_slaves:2") &&
 		strings.Count(text, "state=online") == 2
+}
+
+// AwaitReplicas waits until every replica says that it has what its master
+// among nodes has now. A replica counts as online for up to a second before its
+// master begins to send it anything but the first copy.
+func AwaitReplicas(t testing.TB, nodes []*Redis) {
+	t.Helper()
+	for _, n := range nodes {
+		text := replication(n)
+		if !strings.Contains(text, "role:master") {
+			continue
+		}
+		var have int64
+		_, offset, _ := strings.Cut(text, "master_repl_offset:")
+		_, _ = fmt.Sscan(offset, &have)
+		Eventually(t, "replicas to have what their master has", func() bool {
+			for line := range strings.Lines(replication(n)) {
+				var acked int64
+				_, offset, replica := strings.Cut(line, ",offset=")
+				if _, _ = fmt.Sscanf(offset, "%d", &acked); replica && acked < have {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}
+
+func replication(n *Redis) string {
+	info, _ := n.try("INFO", "replication")
+	return fmt.Sprint(info)
 }
 
 // member is a line of CLUSTER NODES.
@@ -85,6 +117,16 @@ func (c *Cluster) Replicated() bool {
 		}
 	}
 	return true
+}
+
+// Serves says whether any slots are n's, as another node sees it.
+func (c *Cluster) Serves(n *Redis) bool {
+	for _, m := range c.members() {
+		if m.addr == n.Addr {
+			return m.slots
+		}
+	}
+	return false
 }
 
 // Move moves slots to one of the masters, keys and all, as a resharding does:
