@@ -153,7 +153,7 @@ func (og *Origin) track(resp *http.Response, u *upstream, not []*upstream) {
 		resp.Body = &upgradedBody{ReadWriteCloser: conn, tracked: tracked{og: og, u: u}}
 		return
 	}
-	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && kind == "text/event-stream" {
+	if isEventStream(resp.Header["Content-Type"]) {
 		og.inFlight.Add(-1)
 		resp.Body = &trackedBody{ReadCloser: resp.Body, tracked: tracked{og: og, u: u}}
 		return
@@ -163,6 +163,15 @@ func (og *Origin) track(resp *http.Response, u *upstream, not []*upstream) {
 		c.stall, b.stall = b.stall, 0
 	}
 	resp.Body = b
+}
+
+func isEventStream(lines []string) bool {
+	const name = "text/event-stream"
+	if len(lines) == 0 || len(lines[0]) < len(name) {
+		return false
+	}
+	kind, _, err := mime.ParseMediaType(lines[0])
+	return err == nil && kind == name
 }
 
 // tracked ends a request's time in flight, once.

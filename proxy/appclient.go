@@ -45,7 +45,8 @@ type clientConn struct {
 	in     *bufio.Reader // nil while idle
 	out    []byte
 	watch  watcher
-	left   int64 // bytes that may be read yet
+	abort  func() // ends what is under way on the connection, for good
+	left   int64  // bytes that may be read yet
 	used   bool
 	until  time.Time // the read deadline
 	idle   time.Time // since
@@ -116,6 +117,7 @@ func (a *appClient) take(ctx context.Context) (*clientConn, error) {
 	}
 	c := &clientConn{Conn: nc, client: a}
 	c.watch.init(nc)
+	c.abort = func() { _ = nc.SetDeadline(time.Unix(1, 0)) }
 	return c, nil
 }
 
@@ -244,10 +246,6 @@ func tell1xx(r *http.Request, resp *http.Response) error {
 	}
 	return trace.Got1xxResponse(resp.StatusCode, textproto.MIMEHeader(resp.Header))
 }
-
-// abort ends what is under way on the connection: for good, since its request
-// is over.
-func (c *clientConn) abort() { _ = c.Conn.SetDeadline(time.Unix(1, 0)) }
 
 // Read is for the reader over it.
 func (c *clientConn) Read(p []byte) (int, error) {

@@ -72,7 +72,7 @@ func BenchmarkMiss(b *testing.B) {
 			}
 		})
 	}
-	const most = 45
+	const most = 32
 	more := testing.AllocsPerRun(200, func() { ask(d.Proxy) }) - testing.AllocsPerRun(200, func() { ask(bare) })
 	if more > most {
 		b.Errorf("%v allocations more than a bare ReverseProxy, %d at most", more, most)

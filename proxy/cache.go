@@ -85,7 +85,10 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 	for range maxLooks {
 		mark := p.flights.mark(primary)
 		x.redisBy = p.now().Add(p.redisTime)
-		look, looked := context.WithDeadline(x.R.Context(), x.redisBy)
+		look, looked := x.R.Context(), func() {}
+		if refused == refusedNot { // memory needs no bound
+			look, looked = context.WithDeadline(look, x.redisBy)
+		}
 		f = p.find(look, x.Route, &x.Ask, primary, in)
 		looked()
 		if f.entry == nil && f.reason == cachepolicy.StoreDown {
@@ -309,7 +312,7 @@ func (p *Proxy) pass(w http.ResponseWriter, x *Exchange, why cachepolicy.Reason)
 		return
 	}
 	x.Ask.Identity = x.Visitor.Identity()
-	x.Visitor = x.Visitor.Own(x.R.Context(), x.Client.String())
+	x.Visitor = x.Visitor.Own(x.R.Context(), x.Client)
 	x.plan = plan{mode: pass, access: sessions.AccessFull}
 	p.askApp(w, x)
 }
@@ -339,7 +342,7 @@ func (p *Proxy) forward(w http.ResponseWriter, x *Exchange, pl plan) {
 			pl.flight.end(scattered)
 		}
 	}
-	x.Visitor = x.Visitor.Own(x.R.Context(), x.Client.String())
+	x.Visitor = x.Visitor.Own(x.R.Context(), x.Client)
 	x.plan = pl
 	p.askApp(w, x)
 }

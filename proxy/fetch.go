@@ -48,26 +48,28 @@ func (t transport) RoundTrip(out *http.Request) (*http.Response, error) {
 	}
 	f := t.p.newFetch(x, out)
 	began := t.p.now()
+	var a answer
 	if f.alone {
 		f.run()
+		a = f.only
 	} else {
 		go f.run()
-	}
-	select {
-	case a := <-f.ready:
-		x.rec.Upstream = t.p.now().Sub(began)
-		x.Status = a.status
-		switch {
-		case a.entry != nil:
-			return nil, settled{a}
-		case a.err != nil:
-			return nil, a.err
+		select {
+		case a = <-f.ready:
+		case <-out.Context().Done():
+			f.abandon()
+			return nil, out.Context().Err()
 		}
-		return a.resp, nil
-	case <-out.Context().Done():
-		f.abandon()
-		return nil, out.Context().Err()
 	}
+	x.rec.Upstream = t.p.now().Sub(began)
+	x.Status = a.status
+	switch {
+	case a.entry != nil:
+		return nil, settled{a}
+	case a.err != nil:
+		return nil, a.err
+	}
+	return a.resp, nil
 }
 
 // fetch is one request to the app on behalf of the store. It runs in a
@@ -85,7 +87,8 @@ type fetch struct {
 
 	req     *http.Request
 	cancel  context.CancelFunc
-	ready   chan answer // one answer, buffered
+	ready   chan answer // one answer, buffered; nil where alone
+	only    answer      // where alone
 	given   bool
 	until   time.Time // nobody is waited for any longer
 	redisBy time.Time
@@ -106,13 +109,14 @@ type fetch struct {
 func (p *Proxy) newFetch(x *Exchange, out *http.Request) *fetch {
 	f := &fetch{
 		p: p, route: x.Route, ask: x.Ask, visitor: x.Visitor, plan: x.plan,
-		control: x.controlled(), pos: x.pos, status: x.Status, ready: make(chan answer, 1),
+		control: x.controlled(), pos: x.pos, status: x.Status,
 		until: x.Start.Add(p.deadline), redisBy: x.redisBy, alone: x.plan.asAsked,
 	}
 	if f.alone {
 		f.req, f.cancel = out, func() {}
 		return f
 	}
+	f.ready = make(chan answer, 1)
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(out.Context()))
 	f.req = out.WithContext(ctx)
@@ -136,6 +140,10 @@ func (f *fetch) abandon() {
 func (f *fetch) give(a answer) {
 	a.status = f.status
 	f.given = true
+	if f.alone {
+		f.only = a
+		return
+	}
 	f.ready <- a
 }
 

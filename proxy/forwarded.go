@@ -18,13 +18,16 @@ func (f *Front) SetForwarded(out http.Header, x *Exchange) {
 	if x.Secure {
 		proto = "https"
 	}
-	chain, forwarded := "", "for=unknown;host="+quoted(x.R.Host)+";proto="+proto
-	for i, addr := range f.chain(x) {
+	chain, client := "", "unknown"
+	var addrs [1]netip.Addr
+	hops := f.chain(x, addrs[:0])
+	if len(hops) > 0 {
+		chain = hops[0].String()
+		client = node(hops[0], chain)
+	}
+	forwarded := "for=" + client + ";host=" + quoted(x.R.Host) + ";proto=" + proto
+	for _, addr := range hops[min(1, len(hops)):] {
 		name := addr.String()
-		if i == 0 {
-			chain, forwarded = name, "for="+node(addr, name)+forwarded[len("for=unknown"):]
-			continue
-		}
 		chain += ", " + name
 		forwarded += ", for=" + node(addr, name)
 	}
@@ -41,20 +44,17 @@ func (f *Front) SetForwarded(out http.Header, x *Exchange) {
 	}
 }
 
-// chain lists the addresses between the visitor and here: the visitor first,
+// chain appends the addresses between the visitor and here: the visitor first,
 // then the trusted proxies, the peer last.
-func (f *Front) chain(x *Exchange) []netip.Addr {
+func (f *Front) chain(x *Exchange, to []netip.Addr) []netip.Addr {
 	if !x.TrustedPeer {
 		if !x.Client.IsValid() {
 			return nil
 		}
-		return []netip.Addr{x.Client}
+		return append(to, x.Client)
 	}
 	peer, _ := f.peer(x.R.RemoteAddr)
-	if peer == x.Client && len(x.R.Header["X-Forwarded-For"]) == 0 {
-		return []netip.Addr{peer}
-	}
-	back := []netip.Addr{peer} // from the right, as client walks
+	back := append(to, peer) // from the right, as client walks
 	for addr := range fromRight(x.R.Header["X-Forwarded-For"]) {
 		back = append(back, addr)
 		if !f.trusts(addr) {

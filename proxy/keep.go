@@ -108,7 +108,9 @@ func ownFault(reason cachepolicy.Reason, status int) bool {
 // connection ends with them.
 func (f *fetch) passOn(resp *http.Response, r *cachepolicy.Response) {
 	f.route.PresentLive(&f.ask, r)
-	resp.Body = &cancelBody{ReadCloser: resp.Body, cancel: f.cancel}
+	if !f.alone {
+		resp.Body = &cancelBody{ReadCloser: resp.Body, cancel: f.cancel}
+	}
 	e, err := tagged(f.route, resp, r)
 	switch {
 	case err != nil:

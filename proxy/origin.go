@@ -309,11 +309,14 @@ func (og *Origin) ask(u *upstream, r *http.Request, held *heldBody) (*http.Respo
 		og.counts.took.observe(time.Since(began))
 		if err = judgeAnswer(r, resp); err == nil {
 			u.succeeded(og)
-			// Trailers are dropped: net/http fills in those of the original,
-			// which nobody has any more.
-			final := *resp
-			final.Trailer = nil
-			return &final, nil
+			if len(resp.TransferEncoding) > 0 {
+				// Trailers are dropped: net/http fills in those of the original,
+				// which nobody has any more.
+				final := *resp
+				final.Trailer = nil
+				resp = &final
+			}
+			return resp, nil
 		}
 		// Its connection is out of step: Close ends it where content is left,
 		// and where there is none it lies idle already.

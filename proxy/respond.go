@@ -264,13 +264,13 @@ func (p *Proxy) finish(h http.Header, x *Exchange) {
 // label is Cache-Status and X-Request-Id.
 func label(h http.Header, x *Exchange) {
 	var b [96]byte
-	line := string(x.Status.Append(b[:0]))
+	lines := [...]string{string(x.Status.Append(b[:0])), x.ID} // in one piece
 	if theirs := h["Cache-Status"]; len(theirs) > 0 {
-		h["Cache-Status"] = append(theirs[:len(theirs):len(theirs)], line) // ours comes last (RFC 9211 §2)
+		h["Cache-Status"] = append(theirs[:len(theirs):len(theirs)], lines[0]) // ours comes last (RFC 9211 §2)
 	} else {
-		h["Cache-Status"] = []string{line}
+		h["Cache-Status"] = lines[0:1:1]
 	}
-	h["X-Request-Id"] = []string{x.ID}
+	h["X-Request-Id"] = lines[1:2:2]
 }
 
 // bodyAllowed reports whether a status may have content (RFC 9110 §6.4.1).

@@ -350,7 +350,7 @@ func (v *Visitor) keepAnonymous(ctx context.Context, req *http.Request, p *plan,
 	if fits && v.seal(ctx, next) || v.overtaken(ctx) {
 		return nil
 	}
-	if v.t.admit(ctx, v.ip) {
+	if v.t.admit(ctx, v.ip.String()) {
 		err := v.begin(ctx, next, data, meta{created: v.at})
 		if err == nil {
 			return nil

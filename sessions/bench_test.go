@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func aRequest(t testing.TB, term *Terminator, cookie string) func() {
 		}
 		v.Identity()
 		v.Prepare(r, AccessFull, nil)
-		if _, err := v.Own(ctx, "192.0.2.1").Absorb(ctx, r, answer, false); err != nil {
+		if _, err := v.Own(ctx, netip.MustParseAddr("192.0.2.1")).Absorb(ctx, r, answer, false); err != nil {
 			t.Fatal(err)
 		}
 		v.Used(time.Now())

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -93,7 +94,7 @@ func newEdge(t testing.TB, s *server, app http.Handler, change func(*Options)) *
 				delete(r.Header, name)
 			}
 		}
-		v := e.term.Visit(r.Context(), r).Own(r.Context(), "192.0.2.1")
+		v := e.term.Visit(r.Context(), r).Own(r.Context(), netip.MustParseAddr("192.0.2.1"))
 		if r.URL.Path == LogoutPath {
 			e.term.ServeLogout(w, r, v)
 			return

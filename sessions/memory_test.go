@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ func TestASessionCostsRedisAtMostAKilobyte(t *testing.T) {
 		resp.Header.Add("Set-Cookie", fmt.Sprintf("sessionid=%032d; HttpOnly; Max-Age=1209600; Path=/; SameSite=Lax", n))
 		resp.Header.Add("Set-Cookie", fmt.Sprintf("csrftoken=%064d; Max-Age=31449600; Path=/; SameSite=Lax", n))
 		resp.Header.Set(HeaderSessionUser, strconv.Itoa(n))
-		v := term.Visit(ctx, req).Own(ctx, "192.0.2.1")
+		v := term.Visit(ctx, req).Own(ctx, netip.MustParseAddr("192.0.2.1"))
 		if _, err := v.Absorb(ctx, req, resp, true); err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,7 @@ func (v *Visitor) signIn(ctx context.Context, req *http.Request, p *plan, ctl *c
 	switch {
 	case m.signedIn == 0 && v.overtaken(ctx):
 		return nil
-	case m.signedIn == 0 && !t.admit(ctx, v.ip):
+	case m.signedIn == 0 && !t.admit(ctx, v.ip.String()):
 		v.seal(ctx, slices.DeleteFunc(next, func(c cookie) bool { return !slices.Contains(t.opt().Cookies.Sealed, c.name) }))
 		return nil
 	}

@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -28,7 +29,7 @@ type Visitor struct {
 	ctx    context.Context
 	at     int64    // when it came, ms
 	fields []string // the browser's own Cookie lines, for client_allow
-	ip     string
+	ip     netip.Addr
 
 	mode   mode
 	secret *secret // that verified the cookie
@@ -55,7 +56,7 @@ type Visitor struct {
 // Own returns a visitor that can absorb answers: v itself, or one of its own
 // for a request that shares the anonymous one. ip is the visitor's address,
 // for limits.new_per_ip. Call it before the app is asked.
-func (v *Visitor) Own(ctx context.Context, ip string) *Visitor {
+func (v *Visitor) Own(ctx context.Context, ip netip.Addr) *Visitor {
 	if !v.shared {
 		v.ip = ip
 		return v
