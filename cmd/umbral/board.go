@@ -7,19 +7,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
-	"umbral/cachepolicy"
 	"umbral/config"
 	"umbral/proxy"
 	"umbral/proxy/admin"
 	"umbral/proxy/store"
-	"umbral/sessions"
 )
 
 // newAdmin wires the admin API to what it acts upon.
@@ -80,137 +77,6 @@ func (e *edge) normalURL(raw string) (string, error) {
 		target += "?" + query
 	}
 	return target, nil
-}
-
-func (e *edge) explain(ctx context.Context, q admin.ExplainQuery) (admin.Explanation, error) {
-	plain, err := admin.PlainURL(q.URL)
-	if err != nil {
-		return admin.Explanation{}, err
-	}
-	host, target := plain[:strings.IndexByte(plain, '/')], plain[strings.IndexByte(plain, '/'):]
-	if host == "" || slices.Contains(appHosts(e.set), host) {
-		host = e.site()
-	}
-	r, err := http.NewRequestWithContext(ctx, q.Method, "/", nil)
-	if err != nil {
-		return admin.Explanation{}, err
-	}
-	if r.URL, err = url.ParseRequestURI(target); err != nil { // net/http's server would refuse it as well
-		return admin.Explanation{}, &admin.Problem{Status: http.StatusBadRequest, Field: "url", Detail: "url: an escape in it is malformed"}
-	}
-	r.Host, r.RequestURI, r.RemoteAddr, r.Header = host, target, "127.0.0.1:0", q.Header
-	var who cachepolicy.Identity
-	if q.User != "" {
-		digests, err := e.sessions.UserKeys(ctx, q.User)
-		if err != nil {
-			return admin.Explanation{}, err
-		}
-		who = cachepolicy.Identity{Auth: cachepolicy.SignedIn, User: "nobody signed in under this name"}
-		if len(digests) > 0 {
-			who.User = digests[0]
-		}
-	}
-	x := e.proxy.Explain(ctx, r, who, e.store)
-	out := admin.Explanation{Method: q.Method, URL: x.Ask.Host + x.Ask.Path, CacheStatus: x.Status.String()}
-	if x.Refused != nil {
-		out.Verdict, out.Reason = "refuse", http.StatusText(x.Refused.Status)
-		return out, nil
-	}
-	rule := &x.Route.Rule
-	out.Route, out.URL, out.Tags = rule.Pattern, x.Route.URL(&x.Ask), x.Route.FillTags(x.Ask.Path)
-	out.Scope, out.TTL = scopeWord(rule.Scope), ttlWord(rule)
-	out.Verdict = verdictWord(x.Decision.Verdict)
-	if x.Decision.Reason != cachepolicy.None {
-		out.Reason = x.Decision.Reason.String()
-	}
-	out.KeyParts = keyParts(x)
-	out.Tiers = []admin.TierView{e.tierView("memory", x.Memory, x), e.tierView("redis", x.Redis, x)}
-	if x.RedisErr != nil {
-		out.Tiers[1].Error = "Redis is out of reach"
-	}
-	out.Notes = explainNotes(plain, host, x, out.Tiers)
-	return out, nil
-}
-
-// explainNotes says what people would stumble over.
-func explainNotes(asked, host string, x proxy.Explanation, tiers []admin.TierView) (notes []string) {
-	if !strings.HasPrefix(asked, host+"/") {
-		notes = append(notes, "meant on "+host+", the site as far as it is known")
-	}
-	if key := x.Route.NormalQuery(x.Ask.Query); key != x.Ask.Query {
-		notes = append(notes, fmt.Sprintf("the query %q stands in the key as %q", x.Ask.Query, key))
-	}
-	for _, t := range tiers {
-		if t.Life == "dead" {
-			notes = append(notes, "what "+t.Tier+" holds has been purged")
-		}
-	}
-	return notes
-}
-
-func keyParts(x proxy.Explanation) []admin.KeyPart {
-	rule := &x.Route.Rule
-	parts := []admin.KeyPart{
-		{Name: "scheme", Value: x.Ask.Scheme}, {Name: "host", Value: x.Ask.Host}, {Name: "path", Value: x.Ask.Path},
-		{Name: "query", Value: x.Route.NormalQuery(x.Ask.Query)}, {Name: "scope", Value: scopeWord(rule.Scope)},
-	}
-	for _, name := range rule.VaryHeaders {
-		parts = append(parts, admin.KeyPart{Name: "header " + name, Value: x.Ask.Header.Get(name)})
-	}
-	for _, name := range rule.VaryCookies {
-		parts = append(parts, admin.KeyPart{Name: "cookie " + name})
-	}
-	return parts
-}
-
-func (e *edge) tierView(tier string, entry *store.Entry, x proxy.Explanation) admin.TierView {
-	v := admin.TierView{Tier: tier}
-	if entry == nil || entry.Response == nil {
-		return v
-	}
-	s := entry.Response
-	stored := entry.StoredAt()
-	v.Found, v.Status, v.StoredAt, v.Size, v.Hits = true, s.Status, &stored, int64(len(entry.Body)), entry.Hits.Load()
-	v.ETag, v.Tags, v.Vary = s.Tag(), s.Tags, s.VaryFields
-	age := s.Age(x.At)
-	v.Age, v.TTL = admin.Seconds(age), admin.Seconds(s.Lifetime.Fresh-age)
-	v.Position = fmt.Sprint(entry.Position.Number)
-	v.Life = [...]string{store.Alive: "alive", store.SoftPurged: "soft purged", store.Dead: "dead"}[e.store.Log().Judge(entry)]
-	return v
-}
-
-func scopeWord(s cachepolicy.Scope) string {
-	return [...]string{cachepolicy.Public: "public", cachepolicy.PerSession: "session", cachepolicy.PerUser: "user"}[s]
-}
-
-func ttlWord(r *cachepolicy.Rule) string {
-	method, _, some := strings.Cut(r.Pattern, " ")
-	switch {
-	case r.Off, some && method != http.MethodGet && method != http.MethodHead:
-		return "off" // nothing but GET and HEAD is ever stored
-	case r.TTL == cachepolicy.AppTTL:
-		return "app"
-	}
-	return shortDuration(r.TTL)
-}
-
-// shortDuration writes 15m, not 15m0s.
-func shortDuration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = s[:len(s)-2]
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = s[:len(s)-2]
-	}
-	return s
-}
-
-func verdictWord(v cachepolicy.Verdict) string {
-	return [...]string{
-		cachepolicy.Forward: "forward", cachepolicy.Serve: "serve", cachepolicy.ServeStale: "serve_stale",
-		cachepolicy.Validate: "validate", cachepolicy.GatewayTimeout: "gateway_timeout",
-	}[v]
 }
 
 func (e *edge) routes() []admin.Route {
@@ -348,72 +214,9 @@ func (e *edge) ready(context.Context) []admin.Check {
 	return checks
 }
 
-// sessionsAdmin lists and revokes sessions for the admin API.
-type sessionsAdmin struct{ e *edge }
-
-// List implements [admin.Sessions].
-func (s sessionsAdmin) List(ctx context.Context, of admin.Target, limit int) ([]admin.Session, error) {
-	infos, err := s.e.sessions.List(ctx, sessions.Selector{Session: of.Session, User: of.User, All: of.All})
-	if err != nil {
-		return nil, sessionsDown(err)
-	}
-	out := make([]admin.Session, 0, min(limit, len(infos)))
-	for i := len(infos) - 1; i >= 0 && len(out) < limit; i-- {
-		in := infos[i]
-		a := admin.Session{ID: in.ID, User: in.User, Auth: "session", Created: in.Created}
-		if in.User != "" {
-			a.Auth = "user"
-		}
-		if !in.SignedIn.IsZero() {
-			a.SignedInAt = &in.SignedIn
-		}
-		if !in.Expires.IsZero() {
-			a.Expires = &in.Expires
-		}
-		out = append(out, a)
-	}
-	return out, nil
-}
-
-// Revoke implements [admin.Sessions].
-func (s sessionsAdmin) Revoke(ctx context.Context, target admin.Target) (admin.Revoked, error) {
-	sel := sessions.Selector{Session: target.Session, User: target.User, All: target.All}
-	var all []sessions.Info
-	if target.All { // ended by a mark, which counts nothing
-		all, _ = s.e.sessions.List(ctx, sel)
-	}
-	n, end, err := s.e.sessions.Revoke(ctx, sel)
-	if err != nil {
-		return admin.Revoked{}, sessionsDown(err)
-	}
-	n += len(all)
-	if n == 0 && target.Session != "" {
-		return admin.Revoked{}, admin.ErrNotFound
-	}
-	// The sessions are out whatever becomes of their pages' purge: that is
-	// kept and sent once Redis can be reached.
-	receipt, err := s.e.purgeEnded(ctx, end)
-	out := admin.Revoked{Revoked: n, Complete: err == nil && receipt.Complete}
-	for _, a := range receipt.Edges {
-		out.Edges = append(out.Edges, admin.EdgeAck{ID: a.Edge, Applied: a.Applied, MS: admin.Millis(a.After)})
-	}
-	return out, nil
-}
-
 // warmAgain is when warming that has failed is tried again: at the start the
 // app may not be there yet.
 const warmAgain = 30 * time.Second
-
-// sessionsDown is what an operator is told while the sessions' Redis is out of
-// reach.
-func sessionsDown(err error) error {
-	if errors.Is(err, sessions.ErrUnavailable) {
-		return &admin.Problem{
-			Status: http.StatusServiceUnavailable, Detail: "the Redis of the sessions cannot be reached; ask again", Setting: "SESSIONS_REDIS_URL",
-		}
-	}
-	return err
-}
 
 // warm fetches pages ahead of their visitors, as the file's section says, and
 // begins anew when a reload changes it.
