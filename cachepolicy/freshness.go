@@ -143,7 +143,7 @@ func neverStored(status int) bool {
 // age is current_age at now (RFC 9111 §4.2.3); a clock that went back adds
 // nothing.
 func (s *Stored) age(now time.Time) time.Duration {
-	return s.InitialAge + max(0, now.Sub(s.ResponseTime))
+	return s.InitialAge + max(0, now.Sub(s.ResponseTime.Time()))
 }
 
 // Age is current_age at now, for the Age field.

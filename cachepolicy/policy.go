@@ -102,7 +102,7 @@ type Stored struct {
 	// (RFC 9111 §3.2).
 	Fields Fields
 	// ResponseTime is when the header section arrived.
-	ResponseTime time.Time
+	ResponseTime Instant
 	// InitialAge is corrected_initial_age (RFC 9111 §4.2.3).
 	InitialAge time.Duration
 	// Lifetime says how long it is fresh and what may be done with it after.
@@ -123,7 +123,7 @@ type Stored struct {
 	// sent none; Fields' Etag is what a visitor sees, and may be one that
 	// the edge made. LastModified is zero if absent or malformed.
 	ETag         string
-	LastModified time.Time
+	LastModified Instant
 	// Part is the range that the body holds where Status is 206, else nil.
 	Part *Part
 	// Unkept, if not None, says that a validation made the response
@@ -131,6 +131,33 @@ type Stored struct {
 	// deleted. Only [Policy.Freshen] and [Policy.FreshenByHead] set it.
 	Unkept Reason
 }
+
+// Instant is a time as a stored response keeps it, in a third of the room: in
+// microseconds since 1970, and 0 for none.
+type Instant int64
+
+// InstantOf is t, cut to microseconds; the beginning of 1970 is one too late.
+func InstantOf(t time.Time) Instant {
+	switch us := t.UnixMicro(); {
+	case t.IsZero():
+		return 0
+	case us == 0:
+		return 1
+	default:
+		return Instant(us)
+	}
+}
+
+// Time is the zero time for none.
+func (i Instant) Time() time.Time {
+	if i == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(i)).UTC()
+}
+
+// IsZero reports whether there is no time.
+func (i Instant) IsZero() bool { return i == 0 }
 
 // Part is the single range that an incomplete response holds.
 type Part struct{ First, Last, Total int64 }

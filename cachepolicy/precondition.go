@@ -25,8 +25,8 @@ func Precondition(r *Request, s *Stored) int {
 		if !matched && !any {
 			return http.StatusPreconditionFailed
 		}
-	} else if since, ok := dateField(h, "If-Unmodified-Since", s.ResponseTime); ok {
-		if modified := s.LastModified; !modified.IsZero() && modified.After(since) {
+	} else if since, ok := dateField(h, "If-Unmodified-Since", s.ResponseTime.Time()); ok {
+		if modified := s.LastModified.Time(); !modified.IsZero() && modified.After(since) {
 			return http.StatusPreconditionFailed
 		}
 	}
@@ -38,7 +38,7 @@ func Precondition(r *Request, s *Stored) int {
 		}
 		return 0
 	}
-	if since, ok := dateField(h, "If-Modified-Since", s.ResponseTime); ok && !s.modified().After(since) {
+	if since, ok := dateField(h, "If-Modified-Since", s.ResponseTime.Time()); ok && !s.modified().After(since) {
 		return http.StatusNotModified
 	}
 	return 0
@@ -48,19 +48,21 @@ func Precondition(r *Request, s *Stored) int {
 // Date, else when it arrived (RFC 9111 §4.3.2).
 func (s *Stored) modified() time.Time {
 	if !s.LastModified.IsZero() {
-		return s.LastModified
+		return s.LastModified.Time()
 	}
 	if date, ok := s.date(); ok {
 		return date
 	}
-	return s.ResponseTime
+	return s.ResponseTime.Time()
 }
 
-func (s *Stored) date() (time.Time, bool) { return soleDate(s.Fields.Values("Date"), s.ResponseTime) }
+func (s *Stored) date() (time.Time, bool) {
+	return soleDate(s.Fields.Values("Date"), s.ResponseTime.Time())
+}
 
 // strongDate reports whether Last-Modified is a strong validator: Date is at
 // least a second later (RFC 9110 §8.8.2.2).
 func (s *Stored) strongDate() bool {
 	date, ok := s.date()
-	return ok && !s.LastModified.IsZero() && date.Sub(s.LastModified) >= time.Second
+	return ok && !s.LastModified.IsZero() && date.Sub(s.LastModified.Time()) >= time.Second
 }

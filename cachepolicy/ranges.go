@@ -81,8 +81,8 @@ func ifRange(r *Request, s *Stored) bool {
 	if strings.IndexByte(value, '"') >= 0 {
 		return strongEqual(value, s.Tag())
 	}
-	date, ok := parseDate(value, s.ResponseTime.Year())
-	return ok && s.strongDate() && date.Equal(s.LastModified)
+	date, ok := parseDate(value, s.ResponseTime.Time().Year())
+	return ok && s.strongDate() && InstantOf(date) == s.LastModified
 }
 
 // parseRange reads Range. ok is false where it is to be ignored; no spans,

@@ -152,7 +152,7 @@ func (p *Policy) judge(r *Request, resp *Response) (*Stored, Reason) {
 	kept := storedHeader(h, d.hidden)
 	s := &Stored{
 		Status:       resp.Status,
-		ResponseTime: resp.ResponseTime,
+		ResponseTime: InstantOf(resp.ResponseTime),
 		Scope:        p.Rule.Scope,
 		VaryFields:   fields,
 		Tags:         distinct(slices.Concat(p.FillTags(r.Path), tags)),
@@ -173,7 +173,8 @@ func (p *Policy) judge(r *Request, resp *Response) (*Stored, Reason) {
 		kept["Date"] = []string{resp.ResponseTime.UTC().Format(http.TimeFormat)}
 	}
 	s.Fields = Pack(kept)
-	s.LastModified, _ = dateField(h, "Last-Modified", resp.ResponseTime)
+	modified, _ := dateField(h, "Last-Modified", resp.ResponseTime)
+	s.LastModified = InstantOf(modified)
 	var e expiry
 	if named {
 		// The operator's time runs from arrival: only an age that the app

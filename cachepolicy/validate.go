@@ -29,7 +29,7 @@ func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) bool {
 		h["If-None-Match"] = []string{strings.Join(tags, ", ")}
 	}
 	if s != nil && !s.LastModified.IsZero() {
-		h["If-Modified-Since"] = []string{s.LastModified.UTC().Format(http.TimeFormat)}
+		h["If-Modified-Since"] = []string{s.LastModified.Time().Format(http.TimeFormat)}
 	}
 	return len(h["If-None-Match"])+len(h["If-Modified-Since"]) > 0
 }
@@ -80,8 +80,8 @@ func selects(s *Stored, nm *Response) bool {
 	case len(nm.Header["Etag"]) > 0:
 		return false
 	case dated && s.ETag == "":
-		return modified.Equal(s.LastModified)
-	case dated && !modified.Equal(s.LastModified):
+		return InstantOf(modified) == s.LastModified
+	case dated && InstantOf(modified) != s.LastModified:
 		return false
 	}
 	return nm.IfNoneMatch == s.ETag
@@ -113,7 +113,7 @@ func (p *Policy) update(r *Request, s *Stored, by *Response) *Stored {
 		d, _ := govern(merged)
 		out.Fields = Pack(storedHeader(merged, d.hidden))
 		out.Lifetime.NoStore, out.Lifetime.NoTransform = d.noStore, noTransform(merged)
-		out.ResponseTime = by.ResponseTime
+		out.ResponseTime = InstantOf(by.ResponseTime)
 		out.InitialAge = arrive(merged, by.RequestTime, by.ResponseTime).initialAge
 		return out
 	}
@@ -148,7 +148,7 @@ func (p *Policy) FreshenByHead(s *Stored, head *Response) (*Stored, bool) {
 		return nil, false
 	}
 	if lines := h["Last-Modified"]; len(lines) > 0 {
-		if modified, ok := dateField(h, "Last-Modified", head.ResponseTime); !ok || !modified.Equal(s.LastModified) {
+		if modified, ok := dateField(h, "Last-Modified", head.ResponseTime); !ok || InstantOf(modified) != s.LastModified {
 			return nil, false
 		}
 	}

@@ -181,7 +181,7 @@ func (s *Stored) Newer(than *Stored) bool {
 	a, _ := s.date()
 	b, _ := than.date()
 	if a.Equal(b) {
-		return s.ResponseTime.After(than.ResponseTime)
+		return s.ResponseTime > than.ResponseTime
 	}
 	return a.After(b)
 }

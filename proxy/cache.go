@@ -261,7 +261,7 @@ func (p *Proxy) judge(x *Exchange, f found, now time.Time) cachepolicy.Decision 
 		return d
 	}
 	d := x.Route.Reuse(&x.Ask, p.candidate(f, now), now)
-	if d.Verdict == cachepolicy.Validate && !f.entry.Response.ResponseTime.Before(x.Start) && f.entry.Response.Lifetime.NoCache && !f.soft {
+	if d.Verdict == cachepolicy.Validate && f.entry.Response.ResponseTime >= cachepolicy.InstantOf(x.Start) && f.entry.Response.Lifetime.NoCache && !f.soft {
 		// Validated after this request arrived: by a flight that it waited for.
 		d.Verdict = cachepolicy.Serve
 	}

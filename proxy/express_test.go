@@ -24,7 +24,7 @@ var (
 		{Pattern: "/app/", TTL: cachepolicy.AppTTL, MaxObject: 8 << 20, StaleWhileRevalidate: -1, StaleIfError: -1, StaleIfUnreachable: time.Hour},
 		{Pattern: "/off/", Off: true},
 	}
-	changing = regexp.MustCompile(`(?m)^(X-Request-Id: \w+|Age: \d+|Cache-Status: umbral; hit; ttl=\d+)\r\n`)
+	changing = regexp.MustCompile(`(?m)^(X-Request-Id: \w+|Age: \d+|Cache-Status: umbral; hit;( collapsed;)? ttl=\d+)\r\n`)
 )
 
 func pages(w http.ResponseWriter, r *http.Request) {

@@ -138,7 +138,7 @@ func tagged(route *Route, resp *http.Response, r *cachepolicy.Response) (*store.
 		return nil, nil
 	}
 	return &store.Entry{Body: body, Response: &cachepolicy.Stored{
-		Status: r.Status, Fields: cachepolicy.Pack(resp.Header), ResponseTime: r.ResponseTime, Scope: route.Rule.Scope,
+		Status: r.Status, Fields: cachepolicy.Pack(resp.Header), ResponseTime: cachepolicy.InstantOf(r.ResponseTime), Scope: route.Rule.Scope,
 		Lifetime: cachepolicy.Lifetime{NoStore: cachepolicy.NoStore(resp.Header)},
 	}}, nil
 }

@@ -132,7 +132,7 @@ func (f *fetch) entry(s *cachepolicy.Stored) *store.Entry {
 		Keep:     s.Keep(f.p.now()),
 	}
 	if s.Scope != cachepolicy.Public {
-		e.Session, e.User = f.ask.Identity.Session, f.ask.Identity.Owner
+		e.Owner = &store.Owner{Session: f.ask.Identity.Session, User: f.ask.Identity.Owner}
 	}
 	return e
 }
@@ -170,7 +170,7 @@ func (p *Proxy) putVariant(ctx context.Context, route *Route, ask *cachepolicy.R
 
 // indexOf is the entry of an index that lives and dies with e.
 func indexOf(key cachepolicy.Key, ix *cachepolicy.Index, e *store.Entry) *store.Entry {
-	return &store.Entry{Key: key, Index: ix, URL: e.URL, Session: e.Session, User: e.User, Position: e.Position, Keep: e.Keep}
+	return &store.Entry{Key: key, Index: ix, URL: e.URL, Owner: e.Owner, Position: e.Position, Keep: e.Keep}
 }
 
 // policyResponse is the app's answer as the policy sees it.

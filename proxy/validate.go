@@ -128,7 +128,7 @@ func (f *fetch) superseded(ctx context.Context) {
 // not be stored any more.
 func (p *Proxy) renew(ctx context.Context, e *store.Entry, fresh *cachepolicy.Stored, pos store.Position) *store.Entry {
 	renewed := &store.Entry{
-		Key: e.Key, Response: fresh, Body: e.Body, URL: e.URL, Session: e.Session, User: e.User,
+		Key: e.Key, Response: fresh, Body: e.Body, URL: e.URL, Owner: e.Owner,
 		Position: pos, Keep: fresh.Keep(p.now()),
 	}
 	switch fresh.Unkept {

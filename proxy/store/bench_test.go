@@ -27,7 +27,7 @@ func benchPage(s *edge, name string) *store.Entry {
 func TestMemoryHitAllocatesNothing(t *testing.T) {
 	s := startEdge(t, single(storetest.StartRedis(t)), nil)
 	mine := benchPage(s, "mine")
-	mine.User = "u"
+	mine.Owner = &store.Owner{User: "u"}
 	put(t, s, benchPage(s, "page"))
 	put(t, s, mine)
 	for i := range 1000 {
@@ -68,7 +68,7 @@ func BenchmarkMemoryHit(b *testing.B) {
 func BenchmarkPersonalMemoryHit(b *testing.B) {
 	s := startEdge(b, single(storetest.StartRedis(b)), nil)
 	e := benchPage(s, "mine")
-	e.User = "u"
+	e.Owner = &store.Owner{User: "u"}
 	put(b, s, e)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -68,7 +68,7 @@ func (c *codec) close() {
 
 // personal reports whether e is one person's, and so sealed at rest.
 func (e *Entry) personal() bool {
-	return e.Session != "" || e.User != "" ||
+	return e.Owner != nil ||
 		e.Response != nil && e.Response.Scope != cachepolicy.Public
 }
 
@@ -228,8 +228,12 @@ func compressible(contentType string) bool {
 
 func appendHead(b []byte, e *Entry) ([]byte, error) {
 	b = appendString(b, e.URL)
-	b = appendString(b, e.Session)
-	b = appendString(b, e.User)
+	owner := Owner{}
+	if e.Owner != nil {
+		owner = *e.Owner
+	}
+	b = appendString(b, owner.Session)
+	b = appendString(b, owner.User)
 	b = binary.AppendUvarint(b, e.Position.Epoch)
 	b = binary.AppendUvarint(b, e.Position.Number)
 	b = binary.AppendVarint(b, int64(e.Keep))
@@ -244,7 +248,10 @@ func appendHead(b []byte, e *Entry) ([]byte, error) {
 }
 
 func readHead(r *reader) *Entry {
-	e := &Entry{URL: r.string(), Session: r.string(), User: r.string()}
+	e := &Entry{URL: r.string()}
+	if owner := (Owner{Session: r.string(), User: r.string()}); owner != (Owner{}) {
+		e.Owner = &owner
+	}
 	e.Position = Position{Epoch: r.uint(), Number: r.uint()}
 	e.Keep = r.duration()
 	e.Stored = r.int()
@@ -265,7 +272,7 @@ func appendStored(b []byte, s *cachepolicy.Stored) ([]byte, error) {
 	}
 	b = binary.AppendVarint(b, int64(s.Status))
 	b = appendString(b, s.Fields.String())
-	b = appendTime(b, s.ResponseTime)
+	b = appendTime(b, s.ResponseTime.Time())
 	b = binary.AppendVarint(b, int64(s.InitialAge))
 	b = appendLifetime(b, &s.Lifetime)
 	b = append(b, byte(s.Scope))
@@ -274,7 +281,7 @@ func appendStored(b []byte, s *cachepolicy.Stored) ([]byte, error) {
 	b = appendStrings(b, s.Tags)
 	b = appendString(b, s.NoVarySearch)
 	b = appendString(b, s.ETag)
-	b = appendTime(b, s.LastModified)
+	b = appendTime(b, s.LastModified.Time())
 	b = appendBool(b, s.Part != nil)
 	if s.Part != nil {
 		b = binary.AppendVarint(b, s.Part.First)
@@ -290,7 +297,7 @@ func readStored(r *reader) *cachepolicy.Stored {
 	if s.Fields, ok = cachepolicy.ParseFields(r.string()); !ok {
 		r.fail()
 	}
-	s.ResponseTime = r.time()
+	s.ResponseTime = cachepolicy.InstantOf(r.time())
 	s.InitialAge = r.duration()
 	s.Lifetime = readLifetime(r)
 	s.Scope = cachepolicy.Scope(r.byte())
@@ -304,7 +311,7 @@ func readStored(r *reader) *cachepolicy.Stored {
 	s.Tags = r.strings(maxFields)
 	s.NoVarySearch = r.string()
 	s.ETag = r.string()
-	s.LastModified = r.time()
+	s.LastModified = cachepolicy.InstantOf(r.time())
 	if r.bool() {
 		s.Part = &cachepolicy.Part{First: r.int(), Last: r.int(), Total: r.int()}
 	}

@@ -19,7 +19,7 @@ func BenchmarkCodec(b *testing.B) {
 	for _, tt := range []struct{ name, kind, user string }{
 		{"text", "text/html", ""}, {"image", "image/png", ""}, {"personal", "text/html", "u"},
 	} {
-		e := &Entry{Key: cachepolicy.Key{1}, URL: "example.org/certificados/", User: tt.user, Body: text.Bytes(),
+		e := &Entry{Key: cachepolicy.Key{1}, URL: "example.org/certificados/", Owner: ownedBy(tt.user), Body: text.Bytes(),
 			Position: Position{1 << 60, 1 << 40}, Keep: time.Hour, Stored: time.Now().UnixNano(),
 			Response: &cachepolicy.Stored{Status: 200, Fields: cachepolicy.Pack(http.Header{
 				"Content-Type": {tt.kind}, "Date": {"Mon, 02 Jan 2006 15:04:05 GMT"}, "Server": {"gunicorn"},

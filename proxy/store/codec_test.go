@@ -83,7 +83,7 @@ func fill(v reflect.Value, n *int) {
 
 func fullResponse() *Entry {
 	n := 0
-	e := &Entry{Key: cachepolicy.Key{1, 2, 3}, Body: []byte("body"), URL: "h/p?q", Session: "s", User: "u",
+	e := &Entry{Key: cachepolicy.Key{1, 2, 3}, Body: []byte("body"), URL: "h/p?q", Owner: &Owner{Session: "s", User: "u"},
 		Position: Position{1 << 63, 1 << 52}, Keep: time.Hour, Stored: 1e9 + 2,
 		Response: &cachepolicy.Stored{}}
 	fill(reflect.ValueOf(e.Response).Elem(), &n)
@@ -101,8 +101,8 @@ func fullIndex() *Entry {
 
 // bare copies what a record holds of e.
 func bare(e *Entry) Entry {
-	return Entry{Key: e.Key, Response: e.Response, Index: e.Index, Body: e.Body, URL: e.URL, Session: e.Session,
-		User: e.User, Position: e.Position, Keep: e.Keep, Stored: e.Stored}
+	return Entry{Key: e.Key, Response: e.Response, Index: e.Index, Body: e.Body, URL: e.URL, Owner: e.Owner,
+		Position: e.Position, Keep: e.Keep, Stored: e.Stored}
 }
 
 func roundTrip(t testing.TB, c *codec, ring *keyring, e *Entry) {
@@ -134,8 +134,7 @@ func TestCodec(t *testing.T) {
 			h.Add(header[i], header[i+1])
 		}
 		return &Entry{Key: cachepolicy.Key{9}, Body: body, URL: "h/", Stored: 0,
-			Response: &cachepolicy.Stored{Status: 200, Fields: cachepolicy.Pack(h),
-				ResponseTime: time.Time{}.UTC(), LastModified: time.Time{}.UTC()}}
+			Response: &cachepolicy.Stored{Status: 200, Fields: cachepolicy.Pack(h)}}
 	}
 	for name, e := range map[string]*Entry{
 		"every field of a response": fullResponse(),
@@ -196,9 +195,8 @@ func TestCodecRoundTripsAnything(t *testing.T) {
 		for name, values := range header {
 			h[fmt.Sprintf("X-%x", name)] = values
 		}
-		e := &Entry{Key: key, URL: url, User: user, Body: body, Keep: time.Duration(keep), Stored: keep ^ 5,
-			Response: &cachepolicy.Stored{Fields: cachepolicy.Pack(h), Tags: tags,
-				ResponseTime: time.Time{}.UTC(), LastModified: time.Time{}.UTC()}}
+		e := &Entry{Key: key, URL: url, Owner: ownedBy(user), Body: body, Keep: time.Duration(keep), Stored: keep ^ 5,
+			Response: &cachepolicy.Stored{Fields: cachepolicy.Pack(h), Tags: tags}}
 		if len(e.Body) == 0 {
 			e.Body = nil
 		}
@@ -216,7 +214,7 @@ func TestCodecRoundTripsAnything(t *testing.T) {
 func TestCodecRefusesWhatIsNotWhole(t *testing.T) {
 	c, ring := testCodec(t, "a")
 	open := fullResponse()
-	open.Session, open.User, open.Response.Scope = "", "", cachepolicy.Public
+	open.Owner, open.Response.Scope = nil, cachepolicy.Public
 	for name, e := range map[string]*Entry{"open": open, "sealed": fullResponse()} {
 		value, err := c.encode(e, ring)
 		if err != nil {
@@ -278,9 +276,9 @@ func TestSealed(t *testing.T) {
 	})
 	t.Run("without a secret nothing personal is encoded", func(t *testing.T) {
 		for _, change := range []func(*Entry){
-			func(e *Entry) { e.Session, e.Response.Scope = "", 0 },
-			func(e *Entry) { e.User, e.Response.Scope = "", 0 },
-			func(e *Entry) { e.User, e.Session, e.Response.Scope = "", "", cachepolicy.PerSession },
+			func(e *Entry) { e.Owner, e.Response.Scope = &Owner{User: "u"}, 0 },
+			func(e *Entry) { e.Owner, e.Response.Scope = &Owner{Session: "s"}, 0 },
+			func(e *Entry) { e.Owner, e.Response.Scope = nil, cachepolicy.PerSession },
 		} {
 			e := fullResponse()
 			change(e)
@@ -305,10 +303,10 @@ func TestSealed(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	c, ring := testCodec(f, "a")
 	open := fullResponse()
-	open.Session, open.User, open.Response.Scope = "", "", cachepolicy.Public
+	open.Owner, open.Response.Scope = nil, cachepolicy.Public
 	index := fullIndex()
 	text := fullResponse()
-	text.Session, text.User, text.Response.Scope = "", "", cachepolicy.Public
+	text.Owner, text.Response.Scope = nil, cachepolicy.Public
 	text.Body = bytes.Repeat([]byte("abc "), 500)
 	text.Response.Fields = cachepolicy.Pack(http.Header{"Content-Type": {"text/plain"}})
 	for _, e := range []*Entry{open, index, text} {
@@ -351,4 +349,11 @@ func FuzzSelectors(f *testing.F) {
 			t.Fatalf("%v became %v (%v)", list, same, err)
 		}
 	})
+}
+
+func ownedBy(user string) *Owner {
+	if user == "" {
+		return nil
+	}
+	return &Owner{User: user}
 }

@@ -13,12 +13,13 @@ import (
 // Overhead is what an entry costs in memory beside its own bytes (URL, header
 // and other strings, body) and its response: its struct, the cache's
 // node and its row in the roll. It is measured, and counted against the bound.
-const Overhead = 364
+const Overhead = 330
 
 // What a response costs beside its strings: its struct; and each string in a
 // list.
 const (
-	storedOverhead = 256
+	storedOverhead = 224
+	ownerOverhead  = 32
 	perString      = 20 // string header and rounding
 )
 
@@ -82,7 +83,10 @@ func (m *memory) left(e *Entry) time.Duration {
 
 // weight is what e costs in bytes.
 func weight(e *Entry) int {
-	n := Overhead + len(e.URL) + len(e.Session) + len(e.User) + len(e.Body)
+	n := Overhead + len(e.URL) + len(e.Body)
+	if o := e.Owner; o != nil {
+		n += ownerOverhead + len(o.Session) + len(o.User)
+	}
 	if x := e.Index; x != nil {
 		n += len(x.NoVarySearch)
 		for _, v := range x.Variants {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,7 +33,10 @@ func TestMemoryBound(t *testing.T) {
 	fill := func(user string, n int) {
 		for i := range n {
 			e := storetest.Page(anyone{}, fmt.Sprint(user, i))
-			e.Body, e.User = make([]byte, 1<<10), user
+			e.Body = make([]byte, 1<<10)
+			if user != "" {
+				e.Owner = &store.Owner{User: user}
+			}
 			_ = m.Put(bg, e)
 		}
 	}
@@ -139,13 +143,16 @@ func TestMemoryWeighsWhatItCosts(t *testing.T) {
 			}
 			e.Response.Fields = cachepolicy.Pack(h)
 			e.Body = make([]byte, 512)
-			own += uint64(len(e.Body) + len(e.URL) + len(e.Response.Fields.String()))
+			own += uint64(len(e.Body) + len(e.URL) + len(e.Response.Fields.String()) + len(strings.Join(e.Response.Tags, "")))
 			_ = m.Put(bg, e)
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		cost, weight := after.HeapAlloc-before.HeapAlloc, m.Stats().Bytes
 		t.Logf("%2d fields: %d bytes a page, of which its own %d; weighed as %d", fields, cost/n, own/n, weight/n)
+		if cost > own+600*n { // CACHING.md §8
+			t.Errorf("%d fields: %d bytes a page beside its own", fields, (cost-own)/n)
+		}
 		if weight < cost*19/20 || weight > cost*13/10 {
 			t.Errorf("%d fields: weighed as %d bytes, costs %d", fields, weight/n, cost/n)
 		}

@@ -139,11 +139,13 @@ func (x *purgeIndex) mark(e *Entry) mark {
 			m = m.or(x.tags[tag])
 		}
 	}
-	if e.User != "" && len(x.users) > 0 {
-		m = m.or(x.users[e.User])
-	}
-	if e.Session != "" && len(x.sessions) > 0 {
-		m = m.or(x.sessions[e.Session])
+	if o := e.Owner; o != nil {
+		if o.User != "" {
+			m = m.or(x.users[o.User])
+		}
+		if o.Session != "" {
+			m = m.or(x.sessions[o.Session])
+		}
 	}
 	return m
 }

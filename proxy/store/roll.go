@@ -42,11 +42,8 @@ func (r *roll) signature(e *Entry) uint64 {
 			names |= r.bits(nameTag, tag)
 		}
 	}
-	if e.User != "" {
-		names |= r.bits(nameUser, e.User)
-	}
-	if e.Session != "" {
-		names |= r.bits(nameSession, e.Session)
+	if o := e.Owner; o != nil {
+		names |= r.bits(nameUser, o.User) | r.bits(nameSession, o.Session)
 	}
 	return names
 }

@@ -29,7 +29,7 @@ func TestRollHoldsWhatTheTierHolds(t *testing.T) {
 			e := &Entry{Key: key, Response: &cachepolicy.Stored{}, Stored: time.Now().UnixNano(), Keep: time.Hour}
 			e.URL = fmt.Sprintf("host/%x", key[:2])
 			if random.IntN(4) == 0 {
-				e.User, e.Response.Scope = "u", cachepolicy.PerUser
+				e.Owner, e.Response.Scope = &Owner{User: "u"}, cachepolicy.PerUser
 			}
 			m.put(e)
 		}

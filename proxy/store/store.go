@@ -71,8 +71,8 @@ type Entry struct {
 	// ("?" only with a query): what purges by URL and prefix compare. An
 	// index carries it too, and dies with a purge that names it.
 	URL string
-	// Session and User are the digests of whose it is, "" for public ones.
-	Session, User string
+	// Owner says whose it is, nil for public ones.
+	Owner *Owner
 	// Keep is how long it stays stored, stale windows included.
 	Keep time.Duration
 	// Stored is when it was Put, by the clock of the edge that did, in
@@ -82,6 +82,9 @@ type Entry struct {
 	// encoded bodies. The store only keeps it with the entry.
 	Served atomic.Pointer[any]
 }
+
+// Owner is whose an entry is: the digests of a session, of a user, or of both.
+type Owner struct{ Session, User string }
 
 // StoredAt is Stored as a time.
 func (e *Entry) StoredAt() time.Time { return time.Unix(0, e.Stored).UTC() }

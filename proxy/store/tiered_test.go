@@ -124,7 +124,7 @@ func TestPersonalPagesAreSealedInRedis(t *testing.T) {
 	r := storetest.StartRedis(t)
 	a := startEdge(t, single(r), nil)
 	e := storetest.Page(a.Log(), "panel")
-	e.Session, e.Response.Scope, e.Body = "digest-of-session", cachepolicy.PerSession, []byte("Ana's certificates")
+	e.Owner, e.Response.Scope, e.Body = &store.Owner{Session: "digest-of-session"}, cachepolicy.PerSession, []byte("Ana's certificates")
 	put(t, a, e)
 	r.Await("UE", "GET", redisKey("panel"))
 	value := r.Do("GET", redisKey("panel")).(string)
@@ -145,7 +145,7 @@ func TestPersonalPagesAreSealedInRedis(t *testing.T) {
 	}
 	none := startEdge(t, single(r), func(o *store.Options) { o.Secrets = nil })
 	mine := storetest.Page(none.Log(), "mine")
-	mine.User = "u"
+	mine.Owner = &store.Owner{User: "u"}
 	put(t, none, mine)
 	storetest.Eventually(t, "the write to be refused", func() bool { return none.Stats().FailedSets == 1 })
 	if !has(none, "mine") || has(a, "mine") {

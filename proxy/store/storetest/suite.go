@@ -34,8 +34,8 @@ func Page(log store.PurgeLog, name string) *store.Entry {
 		Position: log.Position(), Keep: time.Minute,
 		Response: &cachepolicy.Stored{
 			Status: 200, Fields: cachepolicy.Pack(http.Header{"Content-Type": {"text/plain"}, "X-Two": {"a", "b"}}),
-			ResponseTime: now, Lifetime: cachepolicy.Lifetime{Fresh: time.Minute},
-			LastModified: time.Unix(0, 0).UTC(), Tags: []string{name, "all-of-them"}, ETag: `"x"`,
+			ResponseTime: cachepolicy.InstantOf(now), Lifetime: cachepolicy.Lifetime{Fresh: time.Minute},
+			LastModified: cachepolicy.InstantOf(time.Unix(0, 0)), Tags: []string{name, "all-of-them"}, ETag: `"x"`,
 		},
 	}
 }
@@ -175,9 +175,9 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 	run("personal pages", func(t *testing.T) {
 		s := open(t)
 		e := Page(s.Log, "mine")
-		e.Session, e.User, e.Response.Scope = "session digest", "user digest", cachepolicy.PerUser
+		e.Owner, e.Response.Scope = &store.Owner{Session: "session digest", User: "user digest"}, cachepolicy.PerUser
 		put(t, s, e)
-		if got := find(t, s, "mine"); got == nil || got.User != e.User || got.Session != e.Session {
+		if got := find(t, s, "mine"); got == nil || got.Owner == nil || *got.Owner != *e.Owner {
 			t.Errorf("got %+v", got)
 		}
 		purge(t, s, store.Selector{User: "another"}, store.Selector{Session: "another"})
@@ -192,7 +192,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 				s := open(t)
 				for _, soft := range []bool{true, false} {
 					e := Page(s.Log, "a")
-					e.URL, e.Session, e.User = "example.org/p/a?x=1", "S", "U"
+					e.URL, e.Owner = "example.org/p/a?x=1", &store.Owner{Session: "S", User: "U"}
 					put(t, s, e)
 					if life := s.Log.Judge(find(t, s, "a")); life != store.Alive {
 						t.Fatalf("before the purge: %v", life)
