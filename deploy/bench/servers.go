@@ -18,7 +18,8 @@ func write(dir, name, text string, pairs ...string) (string, error) {
 }
 
 // nginxConf is nginx as someone who cares would set it up: open files are
-// kept, connections last, nothing is written that nobody reads.
+// kept, connections last, nothing is written that nobody reads. With tcp_nopush
+// a page a little larger than one segment of loopback waits 40 ms for nothing.
 const nginxConf = `daemon off;
 USER
 worker_processes auto;
@@ -29,7 +30,7 @@ http {
   access_log LOG;
   default_type text/html;
   sendfile on;
-  tcp_nopush on;
+  tcp_nopush off;
   keepalive_timeout 1h;
   keepalive_requests 1000000000;
   open_file_cache max=1000 inactive=1h;
