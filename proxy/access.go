@@ -81,7 +81,7 @@ type Recorder struct {
 func (a *Access) Begin(w http.ResponseWriter, x *Exchange) *Recorder {
 	r := a.pool.Get().(*Recorder)
 	r.ResponseWriter, r.Upstream, r.status, r.bytes = w, 0, 0, 0
-	if w != nil {
+	if w != nil && !hasBody(x.R) { // who reads content may write "100 Continue" beside us
 		r.conn = connOf(x.R)
 	}
 	if a.metrics != nil {

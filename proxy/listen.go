@@ -146,8 +146,11 @@ func (c *visitorConn) gather(write func([]byte) (int, error), p []byte) (int, er
 	n, err := write(p)
 	c.gathering = false
 	if c.held != nil {
-		if _, e := c.Write(nil); e != nil && err == nil {
-			n, err = 0, e
+		if _, e := c.Write(nil); e != nil {
+			c.Conn.Close() // net/http takes it for written, and would go on
+			if err == nil {
+				n, err = 0, e
+			}
 		}
 	}
 	return n, err

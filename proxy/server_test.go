@@ -18,7 +18,10 @@ import (
 	"net/http/httputil"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -246,6 +249,105 @@ type deadlineConn struct {
 
 func (c *deadlineConn) Write(p []byte) (int, error)        { return len(p), nil }
 func (c *deadlineConn) SetWriteDeadline(t time.Time) error { c.until = t; c.sets++; return nil }
+
+// serveRecorded serves h, which writes through an access log, on l.
+func serveRecorded(t *testing.T, l net.Listener, h http.HandlerFunc) {
+	access := NewAccess(AccessOptions{})
+	s, err := NewServer(ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &Exchange{R: r, Start: time.Now()}
+		rec := access.Begin(w, x)
+		defer access.End(rec, x)
+		h(rec, r)
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(Listen(l, nil))
+	t.Cleanup(func() { s.Close() })
+}
+
+// stalledListener's connections take nothing of the first write, and all of
+// the others.
+type stalledListener struct{ net.Listener }
+
+type stalledConn struct {
+	net.Conn
+	stalled atomic.Bool
+}
+
+func (l stalledListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return &stalledConn{Conn: c}, err
+}
+
+func (c *stalledConn) Write(p []byte) (int, error) {
+	if !c.stalled.Swap(true) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return c.Conn.Write(p)
+}
+
+// Where a write has been lost nothing follows it: the rest would be taken for
+// something else, and with it the next answer.
+func TestNothingFollowsALostWrite(t *testing.T) {
+	for _, size := range []int{1000, 6000, 100_000} { // written by net/http later, in part, and at once
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		serveRecorded(t, stalledListener{l}, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(size))
+			_, _ = w.Write(make([]byte, size))
+		})
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if n, err := c.Read(make([]byte, 1)); n > 0 || timedOut(err) {
+			t.Errorf("of %d bytes: some followed, or the connection is still open: %d %v", size, n, err)
+		}
+	}
+}
+
+// The content of a request may be read beside the answer, and net/http then
+// writes "100 Continue" from there.
+func TestContinueBesideAnAnswer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := strings.Repeat("x", 10_000)
+	serveRecorded(t, l, func(w http.ResponseWriter, r *http.Request) {
+		var reading sync.WaitGroup
+		reading.Go(func() { _, _ = r.Body.Read(make([]byte, 1)) })
+		runtime.Gosched()
+		_, _ = w.Write([]byte(page))
+		reading.Wait()
+	})
+	for range 100 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx")
+		in := bufio.NewReader(c)
+		resp, err := http.ReadResponse(in, nil)
+		if err == nil && resp.StatusCode == http.StatusContinue {
+			resp, err = http.ReadResponse(in, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); string(body) != page {
+			t.Errorf("%d bytes, %v", len(body), err)
+		}
+		c.Close()
+	}
+}
 
 func TestServerStops(t *testing.T) {
 	s, err := NewServer(ServerOptions{Handler: http.NotFoundHandler()})
