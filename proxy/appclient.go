@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type clientConn struct {
 	watch  watcher
 	abort  func() // ends what is under way on the connection, for good
 	left   int64  // bytes that may be read yet
+	late   error  // from the read deadline: who reads half a line then may not tell
 	used   bool
 	until  time.Time // the read deadline
 	idle   time.Time // since
@@ -223,7 +225,7 @@ func (c *clientConn) exchange(r *http.Request, host string) (*http.Response, err
 	for asides := 0; ; asides++ {
 		resp, err := http.ReadResponse(c.in, r)
 		if err != nil {
-			return nil, err
+			return nil, cmp.Or(c.late, err)
 		}
 		if code := resp.StatusCode; code < 100 || code >= 200 || code == http.StatusSwitchingProtocols {
 			c.left = math.MaxInt64
@@ -257,6 +259,9 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	c.left -= int64(n)
+	if err != nil && timedOut(err) {
+		c.late = err
+	}
 	return n, err
 }
 
@@ -297,8 +302,8 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	if err != nil {
 		b.read = err == io.EOF
 		b.end(b.read)
-		if cause := b.ctx.Err(); cause != nil && err != io.EOF {
-			err = cause
+		if err != io.EOF {
+			err = cmp.Or(b.ctx.Err(), b.c.late, err)
 		}
 	}
 	return n, err

@@ -295,6 +295,23 @@ func TestAppClientAsksAgainWhereTheAppHungUp(t *testing.T) {
 	}
 }
 
+// An app that falls silent within a line is late, whatever the half line would
+// be taken for.
+func TestAppClientTellsALateAnswerFromABadOne(t *testing.T) {
+	for _, answer := range []string{
+		"", "H", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nX: y\r\nContent-Le", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+	} {
+		a := newWireApp(t, func(*http.Request, int) (string, bool) { return answer, true })
+		og := newTestOrigin(t, OriginOptions{URLs: []string{a.url}, ResponseHeaderTimeout: 20 * time.Millisecond, BodyStall: 20 * time.Millisecond})
+		if _, _, err := ask(t, og, outgoing("GET", "")); !errors.Is(err, ErrTimeout) || errors.Is(err, ErrBadAnswer) {
+			t.Errorf("%q: %v", answer, err)
+		}
+	}
+}
+
 func TestAppClientTellsInterimAnswers(t *testing.T) {
 	hint := "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 	for _, tt := range []struct {
