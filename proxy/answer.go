@@ -214,6 +214,7 @@ type trackedBody struct {
 	stall   time.Duration // 0: none
 	timer   *time.Timer
 	stalled atomic.Bool
+	closed  atomic.Bool // perhaps under a Read: none of the app's doing
 	not     []*upstream // that have been asked before
 }
 
@@ -234,7 +235,7 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 		return n, err
 	case b.stalled.Load(), errors.Is(err, os.ErrDeadlineExceeded):
 		return n, fmt.Errorf("%w: content stalled: %w", ErrTimeout, err)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case b.closed.Load(), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return n, err
 	}
 	b.u.failed.Add(1)
@@ -252,6 +253,7 @@ func (b *trackedBody) cut() {
 }
 
 func (b *trackedBody) Close() error {
+	b.closed.Store(true)
 	err := b.ReadCloser.Close()
 	b.end()
 	return err

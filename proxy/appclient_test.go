@@ -381,6 +381,34 @@ func TestAppClientEndsWithItsRequest(t *testing.T) {
 	}
 }
 
+// A session that ends closes its event stream under whoever reads it: that is
+// no failure of the app's.
+func TestAnAnswerThatWeCloseIsNoFailure(t *testing.T) {
+	app := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "begun")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	og := newTestOrigin(t, OriginOptions{URLs: []string{app.URL}})
+	for _, method := range []string{"GET", "POST"} { // by the client, and by net/http
+		resp, err := og.RoundTrip(outgoing(method, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := resp.Body.Read(make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Millisecond, func() { resp.Body.Close() })
+		if _, err := resp.Body.Read(make([]byte, 5)); err == nil || errors.Is(err, ErrBadAnswer) {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	if n := (*og.upstreams.Load())[0].failed.Load(); n != 0 {
+		t.Errorf("%d failures", n)
+	}
+}
+
 func TestAppClientExpiresIdleConnections(t *testing.T) {
 	a := newWireApp(t, func(*http.Request, int) (string, bool) { return "HTTP/1.1 204 No Content\r\n\r\n", true })
 	og := newTestOrigin(t, OriginOptions{URLs: []string{a.url}})
