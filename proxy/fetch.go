@@ -207,60 +207,6 @@ func (f *fetch) recovered() {
 	}
 }
 
-// lease makes this fetch the only one among all edges. Where another edge has
-// it, it waits for that edge's word, looks again, and answers from what it
-// finds, if that will do.
-func (f *fetch) lease(ctx context.Context) {
-	look, cancel := context.WithDeadline(ctx, f.redisBy)
-	defer cancel()
-	l, held, err := f.p.leases.Acquire(look, f.plan.found.key, f.p.deadline)
-	switch {
-	case err != nil:
-		return
-	case held:
-		f.held = l
-		// Another edge may have released it between our look and our taking
-		// it: without a second look both would fetch.
-		if !l.Alone() {
-			f.lookAgain(look)
-		}
-		return
-	}
-	wait, waited := context.WithTimeout(ctx, f.until.Sub(f.p.now()))
-	defer waited()
-	switch how, err := f.p.leases.Wait(wait, f.plan.found.key); {
-	case err != nil:
-	case how == store.Uncacheable:
-		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
-		f.unstorable()
-	default:
-		again, cancel := context.WithTimeout(ctx, f.p.redisTime)
-		defer cancel()
-		f.lookAgain(again)
-	}
-}
-
-// lookAgain answers from what another edge has stored meanwhile, if that will
-// do.
-func (f *fetch) lookAgain(ctx context.Context) {
-	before := f.plan.found.entry
-	if before != nil {
-		if f.plan.decision.Reason == cachepolicy.SessionRenewal {
-			return // it is the app that has to see this visitor
-		}
-		f.p.store.Reload(ctx, before)
-	}
-	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary, f.p.far)
-	if found.entry == nil || before != nil && found.entry.Stored == before.Stored || f.p.form(f.visitor, f.ask.Host, found.entry) != fits {
-		return
-	}
-	now := f.p.now()
-	if d := f.route.Reuse(&f.ask, f.p.candidate(found, now), now); d.Verdict == cachepolicy.Serve {
-		f.status.Collapsed = true
-		f.give(answer{entry: found.entry})
-	}
-}
-
 // perform asks the app once, or twice where the first answer says that it must
 // be asked differently, and reports whether something was stored.
 func (f *fetch) perform(ctx context.Context) bool {

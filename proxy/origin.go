@@ -1,15 +1,12 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -85,21 +82,6 @@ type originCounts struct {
 	took                                        histogram
 }
 
-// upstream is one instance of the app.
-type upstream struct {
-	url       string
-	scheme    string
-	host      string
-	transport *http.Transport
-	client    *appClient // nil: the transport is asked for everything
-	dial      func(context.Context) (net.Conn, error)
-
-	inFlight         atomic.Int64
-	requests, failed atomic.Uint64
-	gone             atomic.Bool // no longer configured: drains
-	health           health
-}
-
 // NewOrigin returns an Origin and starts its health checks; Close ends them.
 func NewOrigin(o OriginOptions) (*Origin, error) {
 	setDefault(&o.ConnectTimeout, 5*time.Second)
@@ -166,88 +148,6 @@ func (og *Origin) SetUpstreams(urls []string) error {
 		}
 	}
 	return nil
-}
-
-func (og *Origin) newUpstream(raw string) (*upstream, error) {
-	target, err := url.Parse(raw)
-	if err != nil {
-		return nil, fmt.Errorf("upstream is not a URL: %w", err)
-	}
-	if target.User != nil || target.RawQuery != "" || target.Fragment != "" {
-		return nil, fmt.Errorf("upstream %s: only scheme, host and port may be given", target.Redacted())
-	}
-	u := &upstream{url: raw, scheme: target.Scheme, host: target.Host}
-	network, addr := "tcp", target.Host
-	switch {
-	case target.Scheme == "unix" && target.Host == "" && target.Path != "":
-		network, addr = "unix", target.Path
-		u.scheme, u.host = "http", "localhost"
-	case (target.Scheme == "http" || target.Scheme == "https") && target.Hostname() != "":
-		if target.Path != "" && target.Path != "/" {
-			return nil, fmt.Errorf("upstream %s: a path cannot be given", raw)
-		}
-		if target.Port() == "" {
-			addr = net.JoinHostPort(target.Hostname(), map[string]string{"http": "80", "https": "443"}[target.Scheme])
-		}
-	default:
-		return nil, fmt.Errorf("upstream %s: not an http://, https:// or unix:/// URL", raw)
-	}
-	secure := og.o.TLS.Clone()
-	if secure == nil {
-		secure = &tls.Config{}
-	}
-	if secure.ServerName == "" {
-		secure.ServerName = target.Hostname()
-	}
-	dialer := &net.Dialer{Timeout: og.o.ConnectTimeout, KeepAlive: 30 * time.Second}
-	u.dial = func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, addr) }
-	u.transport = &http.Transport{
-		Proxy:       nil, // the environment does not choose who hears visitors' cookies
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return u.connect(ctx, nil, 0) },
-		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return u.connect(ctx, secure, og.o.ConnectTimeout)
-		},
-		DisableCompression:     true,
-		MaxIdleConns:           0,
-		MaxIdleConnsPerHost:    og.o.MaxIdle,
-		IdleConnTimeout:        idleFor,
-		ResponseHeaderTimeout:  og.o.ResponseHeaderTimeout,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: maxAnswerHeader,
-	}
-	if u.scheme == "http" && watches {
-		u.client = &appClient{
-			dial: u.dial, header: og.o.ResponseHeaderTimeout, idleFor: idleFor, maxIdle: og.o.MaxIdle, maxHeader: maxAnswerHeader,
-		}
-	}
-	return u, nil
-}
-
-// closeIdle closes the connections that no request has.
-func (u *upstream) closeIdle() {
-	u.transport.CloseIdleConnections()
-	if u.client != nil {
-		u.client.closeIdle()
-	}
-}
-
-// connect opens a connection, with TLS where secure is not nil.
-func (u *upstream) connect(ctx context.Context, secure *tls.Config, timeout time.Duration) (net.Conn, error) {
-	c, err := u.dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if secure == nil {
-		return newAppConn(c), nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	t := tls.Client(c, secure)
-	if err := t.HandshakeContext(ctx); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return newAppConn(t), nil
 }
 
 // Close stops the health checks and closes idle connections. Requests in
@@ -330,28 +230,6 @@ func (og *Origin) ask(u *upstream, r *http.Request, held *heldBody) (*http.Respo
 		u.failedOnce(og)
 	}
 	return nil, err
-}
-
-// roundTrip asks with r's content, or with what is held of it.
-func (u *upstream) roundTrip(r *http.Request, held *heldBody) (*http.Response, error) {
-	if u.client != nil && u.client.takes(r) {
-		return u.client.roundTrip(r, cmp.Or(r.Host, u.host))
-	}
-	out := new(http.Request)
-	*out = *r
-	target := *r.URL
-	target.Scheme, target.Host = u.scheme, u.host
-	out.URL = &target
-	if r.Method == http.MethodHead {
-		out = out.WithContext(withHead(r.Context()))
-	}
-	if out.Host == "" {
-		out.Host = u.host
-	}
-	if held != nil {
-		out.Body = held
-	}
-	return u.transport.RoundTrip(out)
 }
 
 // maxTries bounds how many upstreams one request is asked of.
