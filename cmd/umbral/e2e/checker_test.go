@@ -43,6 +43,9 @@ type checker struct {
 	// mine is the same for what is one user's alone.
 	mine  [][]atomic.Int64
 	users []string
+	// asleep is the edge that stands still, nil for none: who does not mean it
+	// asks another and is not held up.
+	asleep atomic.Pointer[post]
 
 	stop                        chan struct{}
 	reads, hits, purges, failed atomic.Int64
@@ -92,13 +95,14 @@ func (c *checker) until(work func()) {
 // run checks for d at least while trouble, called again and again, does its worst.
 func (c *checker) run(d time.Duration, trouble func(*rand.Rand)) {
 	var all sync.WaitGroup
+	c.app.dwell = c.dwell
 	for i := range 8 {
 		all.Go(func() { c.read(rand.New(rand.NewPCG(1, uint64(i)))) })
 	}
 	for i := range len(c.users) {
 		all.Go(func() { c.readMine(i, rand.New(rand.NewPCG(2, uint64(i)))) })
 	}
-	for i := range 2 {
+	for i := range writers {
 		all.Go(func() { c.write(i, rand.New(rand.NewPCG(3, uint64(i)))) })
 	}
 	all.Go(func() {
@@ -120,7 +124,24 @@ func (c *checker) run(d time.Duration, trouble func(*rand.Rand)) {
 	})
 }
 
-// ask makes one request of a random edge; ok is false where the edge ended
+// dwell has the app take its time now and then over a page that it has read,
+// so that purges come while it is fetched.
+func (c *checker) dwell() {
+	if random := rand.New(rand.NewPCG(5, rand.Uint64())); random.IntN(10) == 0 {
+		c.rest(random, 100*time.Millisecond)
+	}
+}
+
+// awake is a random edge that does not stand still.
+func (c *checker) awake(random *rand.Rand) (i int, p *post) {
+	for p == nil || p == c.asleep.Load() {
+		i = random.IntN(len(c.posts))
+		p = c.posts[i]
+	}
+	return i, p
+}
+
+// ask makes one request of an edge; ok is false where the edge ended
 // meanwhile, and nothing can be said.
 func (c *checker) ask(p *post, v *client, path string) (a answer, ok bool) {
 	life := p.life.Load()
@@ -147,18 +168,23 @@ func (c *checker) visitors() []*client {
 func (c *checker) read(random *rand.Rand) {
 	visitors := c.visitors()
 	c.until(func() {
-		i, n := random.IntN(len(c.posts)), random.IntN(len(c.floor))
-		least := c.floor[n].Load()
-		a, ok := c.ask(c.posts[i], visitors[i], fmt.Sprint("/p/", n))
-		if !ok {
-			return
-		}
-		c.reads.Add(1)
-		if a.Hit() {
-			c.hits.Add(1)
-		}
-		c.check(a, shown{"p", n, least, "nobody"})
+		i, p := c.awake(random)
+		c.readOne(random, p, visitors[i])
 	})
+}
+
+func (c *checker) readOne(random *rand.Rand, p *post, v *client) {
+	n := random.IntN(len(c.floor))
+	least := c.floor[n].Load()
+	a, ok := c.ask(p, v, fmt.Sprint("/p/", n))
+	if !ok {
+		return
+	}
+	c.reads.Add(1)
+	if a.Hit() {
+		c.hits.Add(1)
+	}
+	c.check(a, shown{"p", n, least, "nobody"})
 }
 
 // check compares an answer with what it may be.
@@ -184,7 +210,8 @@ func (c *checker) readMine(who int, random *rand.Rand) {
 	user := c.users[who]
 	var v *client
 	c.until(func() {
-		p, n := c.posts[random.IntN(len(c.posts))], random.IntN(len(c.floor))
+		_, p := c.awake(random)
+		n := random.IntN(len(c.floor))
 		if v == nil {
 			v = p.now().browser()
 			if a, ok := c.ask(p, v, "/in/"+user); !ok || a.StatusCode != 200 {
@@ -206,27 +233,31 @@ func (c *checker) readMine(who int, random *rand.Rand) {
 	})
 }
 
+// writers work side by side, for a purge takes as long as the slowest edge. Each
+// has its own share of the pages.
+const writers = 6
+
 // write changes pages at the app, purges them in one of the ways that there
 // are, and notes what every later answer must show if the purge is
 // acknowledged by all.
-func (c *checker) write(half int, random *rand.Rand) {
+func (c *checker) write(share int, random *rand.Rand) {
 	c.until(func() {
-		n := 2*random.IntN(len(c.floor)/2) + half // one writer a page
+		n := writers*random.IntN(len(c.floor)/writers) + share
 		pages, what := []int{n}, map[string]any{"wait": "3s", "soft": random.IntN(3) == 0}
-		c.rest(random, 20*time.Millisecond)
+		c.rest(random, 200*time.Millisecond)
 		switch random.IntN(20) {
 		case 0, 1, 2:
 			what["prefixes"] = []string{fmt.Sprint("/p/", n), fmt.Sprint("/mine/", n)}
 		case 3, 4, 5:
 			what["urls"] = []string{fmt.Sprint("/p/", n), fmt.Sprint("/mine/", n)}
 		case 6:
-			pages = c.half(half)
+			pages = c.share(share)
 			what["tags"] = []string{"pages"}
 		case 7:
-			pages = c.half(half)
+			pages = c.share(share)
 			what["all"] = true
 		case 8, 9:
-			c.writeMine(half, random)
+			c.writeMine(share, random)
 			return
 		default:
 			what["tags"] = []string{fmt.Sprint("page:", n)}
@@ -236,7 +267,8 @@ func (c *checker) write(half int, random *rand.Rand) {
 			versions[i] = c.app.versions[n].Add(1)
 		}
 		body, _ := json.Marshal(what)
-		code, answer, err := c.posts[random.IntN(len(c.posts))].now().ask("POST", "/v1/purge", string(body))
+		_, p := c.awake(random)
+		code, answer, err := p.now().ask("POST", "/v1/purge", string(body))
 		var got receipt
 		if err != nil || code != http.StatusOK || json.Unmarshal(answer, &got) != nil || !got.Complete {
 			c.failed.Add(1)
@@ -250,15 +282,16 @@ func (c *checker) write(half int, random *rand.Rand) {
 }
 
 // writeMine changes pages and purges what one user has of them.
-func (c *checker) writeMine(half int, random *rand.Rand) {
+func (c *checker) writeMine(share int, random *rand.Rand) {
 	who := random.IntN(len(c.users))
-	pages := c.half(half)
+	pages := c.share(share)
 	versions := make([]int64, len(pages))
 	for i, n := range pages {
 		versions[i] = c.app.versions[n].Add(1)
 	}
 	body, _ := json.Marshal(map[string]any{"users": []string{c.users[who]}, "wait": "3s"})
-	code, answer, err := c.posts[random.IntN(len(c.posts))].now().ask("POST", "/v1/purge", string(body))
+	_, p := c.awake(random)
+	code, answer, err := p.now().ask("POST", "/v1/purge", string(body))
 	var got receipt
 	if err != nil || code != http.StatusOK || json.Unmarshal(answer, &got) != nil || !got.Complete {
 		c.failed.Add(1)
@@ -270,8 +303,8 @@ func (c *checker) writeMine(half int, random *rand.Rand) {
 	}
 }
 
-func (c *checker) half(half int) (list []int) {
-	for n := half; n < len(c.floor); n += 2 {
+func (c *checker) share(share int) (list []int) {
+	for n := share; n < len(c.floor); n += writers {
 		list = append(list, n)
 	}
 	return list
@@ -279,16 +312,39 @@ func (c *checker) half(half int) (list []int) {
 
 // edges has one edge crash and start again, or stand still for a while.
 func (c *checker) edges(random *rand.Rand) {
-	p := c.posts[random.IntN(len(c.posts))]
 	if random.IntN(2) == 0 {
-		p.crash()
-		c.rest(random, 200*time.Millisecond)
-		p.start()
+		c.sleep(random, func() {})
 		return
 	}
+	p := c.posts[random.IntN(len(c.posts))]
+	p.crash()
+	c.rest(random, 200*time.Millisecond)
+	p.start()
+}
+
+// sleep has one edge stand still while something happens. Those who ask it
+// just before it goes on, over connections that it has, know of purges that it
+// has not heard of.
+func (c *checker) sleep(random *rand.Rand, happens func()) {
+	p := c.posts[random.IntN(len(c.posts))]
+	var crowd []*client
+	for range 16 {
+		v := p.now().visitor()
+		c.readOne(random, p, v)
+		crowd = append(crowd, v)
+	}
+	c.asleep.Store(p)
 	p.signal(syscall.SIGSTOP)
+	happens()
 	c.rest(random, 4*time.Second) // the lag limit is 2 s
+	var early sync.WaitGroup
+	for _, v := range crowd {
+		early.Go(func() { c.readOne(rand.New(rand.NewPCG(6, rand.Uint64())), p, v) })
+	}
+	c.rest(random, 100*time.Millisecond)
 	p.signal(syscall.SIGCONT)
+	c.asleep.Store(nil)
+	early.Wait()
 }
 
 // rest lets time pass, up to most.
@@ -306,7 +362,7 @@ func TestCheckerSingle(t *testing.T) {
 	c := newChecker(t, 60, redisURL(redis))
 	c.run(checkFor(t), func(random *rand.Rand) {
 		c.rest(random, 300*time.Millisecond)
-		switch random.IntN(7) {
+		switch random.IntN(8) {
 		case 0:
 			redis.Pause()
 			c.rest(random, 3*time.Second)
@@ -319,6 +375,8 @@ func TestCheckerSingle(t *testing.T) {
 			redis.Do("FLUSHALL")
 		case 3:
 			redis.Do("DEL", "certificados:edge:{log}:purges")
+		case 4:
+			c.sleep(random, func() { redis.Do("FLUSHALL") })
 		default:
 			c.edges(random)
 		}

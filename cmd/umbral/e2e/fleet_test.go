@@ -83,6 +83,7 @@ type pages struct {
 	*app
 	versions []atomic.Int64
 	pad      string
+	dwell    func() // between reading a page and showing it, if not nil
 }
 
 func startPages(t testing.TB, n int) *pages {
@@ -109,6 +110,9 @@ func (p *pages) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := p.versions[n].Load()
+	if p.dwell != nil {
+		p.dwell()
+	}
 	tag := fmt.Sprintf(`"%s-%d-%d-%s"`, kind, n, v, user)
 	w.Header().Set("Etag", tag)
 	w.Header().Set("Content-Type", "text/html")
