@@ -163,12 +163,19 @@ func (s *members) message(payload string) {
 // farewell: the hash may be younger than the edge (Redis was flushed, or came
 // back empty), and that edge may not know it yet. It counts as silent from the
 // time when it was last heard of.
+//
+// Another server than before may have lost what edges last said to its
+// forerunner (an append-only file is behind by a second or two, a replica by
+// less), who go by that and serve on: each counts as heard of just now.
 func (s *members) replace(edges map[string]member, now int64, run string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	here := time.Now()
 	for name, m := range edges {
-		m.heard = here.Add(-time.Duration(max(now-m.seen, 0)) * time.Millisecond)
+		m.heard = here
+		if run == s.run {
+			m.heard = here.Add(-time.Duration(max(now-m.seen, 0)) * time.Millisecond)
+		}
 		if old, ok := s.edges[name]; ok {
 			m.heard = later(m.heard, old.heard)
 			if run == s.run && old.Epoch == m.Epoch && old.Number > m.Number {
@@ -180,6 +187,9 @@ func (s *members) replace(edges map[string]member, now int64, run string) {
 	for name, old := range s.edges {
 		if _, ok := edges[name]; !ok && here.Sub(old.heard) < keepUnseen {
 			old.Position = Position{} // what was said of another log
+			if run != s.run {
+				old.heard = here
+			}
 			edges[name] = old
 		}
 	}
