@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,6 +21,9 @@ type bus struct {
 	// which they were lost.
 	onConnect []func()
 
+	up     atomic.Bool   // messages arrive
+	first  chan struct{} // closed when they do for the first time
+	once   sync.Once
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -30,7 +34,7 @@ const (
 )
 
 func newBus(o *Options) *bus {
-	return &bus{client: o.LogClient, handlers: make(map[string]func(string)), cancel: func() {}}
+	return &bus{client: o.LogClient, handlers: make(map[string]func(string)), first: make(chan struct{}), cancel: func() {}}
 }
 
 // on has handle called for every message of channel, one at a time. It is
@@ -57,6 +61,7 @@ func (b *bus) listen(ctx context.Context) {
 	sub := b.client.Subscribe(ctx, channels...)
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer func() {
+		b.up.Store(false)
 		if stop() {
 			_ = sub.Close()
 		}
@@ -77,6 +82,8 @@ func (b *bus) listen(ctx context.Context) {
 		switch m := message.(type) {
 		case *redis.Subscription:
 			if confirmed++; confirmed == len(channels) {
+				b.up.Store(true)
+				b.once.Do(func() { close(b.first) })
 				for _, f := range b.onConnect {
 					f()
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,8 +106,13 @@ type appended struct {
 	Position
 	now   int64 // Redis's clock in ms
 	edges map[string]member
+	age   int64  // of that list, in ms
 	run   string // the server's run_id
 	alone bool   // no replica has it, and there should be one
+	// hearers is how many edges at least were there to hear of it; it counts
+	// until sure, by this edge's clock, for the hash may lack some so long.
+	hearers int
+	sure    time.Time
 }
 
 // How long an append waits for one replica to have it, where there is one: a
@@ -134,6 +140,7 @@ func (l *Log) expectReplica() bool {
 func (l *Log) append(ctx context.Context, selectors string, p *Purge) (a appended, err error) {
 	word := newWord()
 	audit := l.sealAudit(p, word)
+	listening, sent := l.bus.up.Load(), l.now()
 	epoch, epochWord := newEpoch()
 	waited := ""
 	if p.Wait > 0 {
@@ -151,6 +158,11 @@ func (l *Log) append(ctx context.Context, selectors string, p *Purge) (a appende
 		}
 		a, err = readAppended(reply)
 		a.alone = alone
+		// Within a lag limit an edge that lives has been heard of, or is lost.
+		a.sure = sent.Add(l.lagLimit - time.Duration(a.age)*time.Millisecond)
+		if !listening {
+			a.hearers = math.MaxInt // this edge among them, or not
+		}
 		return err
 	})
 	if err != nil && classify(err) == aboutKey {
@@ -200,15 +212,17 @@ func redirected(err error) bool {
 }
 
 func readAppended(reply []any) (a appended, err error) {
-	if len(reply) != 5 {
+	if len(reply) != 6 {
 		return a, errCorrupt
 	}
-	var errs [3]error
+	var errs [4]error
 	text := func(i int) string { s, _ := reply[i].(string); return s }
 	a.Number, errs[0] = strconv.ParseUint(text(0), 10, 64)
 	a.Epoch, errs[1] = strconv.ParseUint(text(1), 10, 64)
 	a.now, errs[2] = strconv.ParseInt(text(2), 10, 64)
 	a.edges, a.run = readEdges(reply[3]), text(4)
+	a.hearers, errs[3] = strconv.Atoi(text(5))
+	a.age = max(0, a.now-since(reply[3]))
 	return a, errors.Join(errs[:]...)
 }
 
@@ -246,7 +260,11 @@ func (l *Log) gather(ctx context.Context, r Receipt, a appended, began time.Time
 	acks := map[string]Ack{l.edge: {Edge: l.edge, Applied: true}}
 	for {
 		live, _, run, changed := l.members.snapshot(l.lagLimit)
-		r.Complete = run == a.run
+		known := len(live)
+		if _, ok := live[l.edge]; !ok {
+			known++
+		}
+		r.Complete = run == a.run && (known >= a.hearers || l.now().After(a.sure))
 		for name, m := range live {
 			ack := acks[name]
 			if ack.Applied {

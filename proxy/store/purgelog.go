@@ -218,17 +218,19 @@ func (l *Log) Lost(now time.Time) bool {
 // Ready is closed once the log has been read.
 func (l *Log) Ready() <-chan struct{} { return l.ready }
 
-// start follows the log and waits for the first reading, for the time-out at
-// most.
+// start follows the log and waits for the first reading, and until messages
+// arrive, for the time-out at most.
 func (l *Log) start(ctx context.Context) {
 	follow, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
 	l.done.Go(func() { l.follow(follow) })
 	ctx, stop := context.WithTimeout(ctx, l.timeout)
 	defer stop()
-	select {
-	case <-l.ready:
-	case <-ctx.Done():
+	for _, begun := range []<-chan struct{}{l.ready, l.bus.first} {
+		select {
+		case <-begun:
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -547,4 +548,22 @@ func TestNobodyVouchesForTheLog(t *testing.T) {
 			t.Error("it does not find what is in Redis")
 		}
 	})
+}
+
+// An edge that starts where Redis has just lost everything finds no other in
+// the hash: they have yet to say that they are there, and serve until then.
+func TestAFreshEdgeWaitsForOthersThatAFlushHid(t *testing.T) {
+	r := storetest.StartRedis(t)
+	startEdge(t, single(r), func(o *store.Options) { o.EdgeID = "old" })
+	for i := range 5 {
+		r.Do("FLUSHALL")
+		fresh := startEdge(t, single(r), func(o *store.Options) { o.EdgeID = fmt.Sprint("fresh-", i) })
+		receipt := purge(t, fresh, 5*time.Second, store.Selector{Tag: "t"})
+		if !receipt.Complete || !slices.ContainsFunc(receipt.Edges, func(a store.Ack) bool { return a.Edge == "old" && a.Applied }) {
+			t.Errorf("%+v", receipt)
+		}
+		if err := fresh.Close(bg); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,6 +103,21 @@ func readEdges(reply any) map[string]member {
 		}
 	}
 	return edges
+}
+
+// since is when the hash of edges began, in ms by Redis's clock, where it says
+// so; else it may have begun just now.
+func since(reply any) int64 {
+	flat, _ := reply.([]any)
+	for i := 0; i+1 < len(flat); i += 2 {
+		if name, _ := flat[i].(string); name == ":since" {
+			value, _ := flat[i+1].(string)
+			if at, err := strconv.ParseInt(value, 10, 64); err == nil {
+				return at
+			}
+		}
+	}
+	return math.MaxInt64
 }
 
 // members is what is known of all edges, by their messages and by the hash in

@@ -8,8 +8,9 @@ import "github.com/redis/go-redis/v9"
 //	                          record within an epoch
 //	PREFIX:edge:{log}:edges   a hash: edge → "epoch number seen", where seen is
 //	                          Redis's clock in ms at the edge's last heartbeat;
-//	                          and :run → the run_id of the server process that
-//	                          an edge has vouched for
+//	                          :run → the run_id of the server process that
+//	                          an edge has vouched for; and :since → when an
+//	                          edge first found that process, or no hash at all
 //
 // and two channels, PREFIX:edge:{log}:news of numbers and PREFIX:edge:{log}:acks
 // of "epoch number run edge".
@@ -81,11 +82,12 @@ var beatScript = redis.NewScript(luaHead + `
 local now = clock()
 local newest, begun = newest(now, ARGV[1], ARGV[2])
 local edges = redis.call('HGETALL', KEYS[2])
-local function seen(value) return tonumber(string.match(value, ' (%d+)$')) end
+local function seen(value) return tonumber(string.match(value, ' (%d+)$') or '') end
 local run = server()
 local known, own, others
 for i = 1, #edges, 2 do
   if edges[i] == ':run' then known = edges[i + 1]
+  elseif edges[i] == ':since' then -- no edge
   elseif edges[i] == ARGV[3] then own = seen(edges[i + 1])
   else others = math.max(others or 0, seen(edges[i + 1]) or 0) end
 end
@@ -94,13 +96,14 @@ local whole = mine and field(mine, 'c') == ARGV[10]
 if run and run ~= known then
   local there = ARGV[12] ~= '' or own and (others or 0) <= own + tonumber(ARGV[11])
   if begun or whole and there then
-    redis.call('HSET', KEYS[2], ':run', run)
+    redis.call('HSET', KEYS[2], ':run', run, ':since', text(now))
   elseif whole or not mine then
     epoch(math.max(number(newest), tonumber(ARGV[5])) + 1, ARGV[1], ARGV[2], now, 'rebase')
     newest = last()
-    redis.call('HSET', KEYS[2], ':run', run)
+    redis.call('HSET', KEYS[2], ':run', run, ':since', text(now))
   end
 end
+redis.call('HSETNX', KEYS[2], ':since', text(now))
 redis.call('HSET', KEYS[2], ARGV[3], (whole and ARGV[4] .. ' ' .. ARGV[5] or '0 0') .. ' ' .. text(now))
 if ARGV[6] ~= '' and whole then
   redis.call('PUBLISH', ARGV[6], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. (run or '-') .. ' ' .. ARGV[3])
@@ -109,7 +112,7 @@ edges = redis.call('HGETALL', KEYS[2])
 local live = {}
 for i = 1, #edges, 2 do
   local at = seen(edges[i + 1])
-  if edges[i] == ':run' then
+  if edges[i] == ':run' or edges[i] == ':since' then
     -- no edge
   elseif not at or at < now - tonumber(ARGV[7]) then
     redis.call('HDEL', KEYS[2], edges[i])
@@ -159,8 +162,8 @@ if redis.call('XLEN', KEYS[1]) > bound then
   redis.call('XADD', KEYS[1], text(n + 1) .. '-0', 'e', e, 'c', ARGV[9], 't', text(now), 'k', 'floor', 'f', text(floor))
   redis.call('XTRIM', KEYS[1], 'MINID', text(floor + 1) .. '-0')
 end
-redis.call('PUBLISH', ARGV[10], text(n))
-return {text(n), e, text(now), redis.call('HGETALL', KEYS[2]), server() or '-'}
+local heard = redis.call('PUBLISH', ARGV[10], text(n))
+return {text(n), e, text(now), redis.call('HGETALL', KEYS[2]), server() or '-', text(heard)}
 `
 
 // rebaseScript begins a new epoch in a stream that does not hold, at its
@@ -178,6 +181,6 @@ local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 if not mine and number(first) > tonumber(ARGV[4]) then return 0 end
 epoch(math.max(number(newest), tonumber(ARGV[4])) + 1, ARGV[1], ARGV[2], now, 'rebase')
 local run = server()
-if run then redis.call('HSET', KEYS[2], ':run', run) end
+if run then redis.call('HSET', KEYS[2], ':run', run, ':since', text(now)) end
 return 1
 `)
