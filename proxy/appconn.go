@@ -13,8 +13,8 @@ import (
 	"sync"
 )
 
-// appConn is a connection to the app that hands over nothing beyond the answer
-// that has been asked for.
+// appConn is a connection of net/http's Transport to the app, for what is not
+// [appClient]'s: it hands over nothing beyond the answer that has been asked for.
 //
 // net/http's Transport reads ahead, and puts a connection back into its pool
 // the moment an answer's content has ended, whatever else has come with it. A

@@ -66,12 +66,6 @@ func (c *codec) close() {
 	c.dec.Close()
 }
 
-// personal reports whether e is one person's, and so sealed at rest.
-func (e *Entry) personal() bool {
-	return e.Owner != nil ||
-		e.Response != nil && e.Response.Scope != cachepolicy.Public
-}
-
 // encode gives e's value. A personal entry without a secret to seal it is an
 // error: it is not stored where others can read.
 func (c *codec) encode(e *Entry, ring *keyring) ([]byte, error) {

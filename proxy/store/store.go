@@ -89,6 +89,11 @@ type Owner struct{ Session, User string }
 // StoredAt is Stored as a time.
 func (e *Entry) StoredAt() time.Time { return time.Unix(0, e.Stored).UTC() }
 
+// personal reports whether e is one person's, and so sealed at rest.
+func (e *Entry) personal() bool {
+	return e.Owner != nil || e.Response != nil && e.Response.Scope != cachepolicy.Public
+}
+
 // Life says what the purge log makes of an entry.
 type Life uint8
 
