@@ -2,6 +2,9 @@ package store_test
 
 import (
 	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +40,45 @@ func TestSentinelFailover(t *testing.T) {
 		_ = list[2].Put(bg, storetest.Page(list[2].Log(), "new"))
 		return has(list[0], "new")
 	})
+}
+
+// A record that its master alone has goes with it: while no replica has it no
+// purge is complete, whatever the edges say. A master whose replicas have been
+// gone for a minute is one that has none.
+func TestPurgeThatNoReplicaHas(t *testing.T) {
+	master := storetest.StartRedis(t, "--repl-diskless-sync-delay", "0")
+	host, port, _ := net.SplitHostPort(master.Addr)
+	replica := storetest.StartRedis(t, "--replicaof", host, port)
+	storetest.Eventually(t, "the replica", func() bool {
+		return strings.Contains(fmt.Sprint(master.Do("INFO", "replication")), "state=online")
+	})
+	storetest.AwaitReplicas(t, []*storetest.Redis{master})
+	var later atomic.Int64
+	e := startEdge(t, single(master), func(o *store.Options) {
+		o.Clock = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	})
+	<-e.Log().Ready()
+	try := func() (applied, complete bool) {
+		r := purge(t, e, time.Millisecond, store.Selector{Tag: "any"})
+		return len(r.Edges) == 1 && r.Edges[0].Applied, r.Complete
+	}
+	whole := func() bool { _, complete := try(); return complete }
+	storetest.Eventually(t, "a purge that the replica has", whole)
+	replica.Pause()
+	if applied, complete := try(); !applied || complete {
+		t.Errorf("the replica is silent: applied %v, complete %v", applied, complete)
+	}
+	replica.Resume()
+	storetest.Eventually(t, "another", whole)
+	replica.Kill()
+	storetest.Eventually(t, "the master to see that", func() bool {
+		return strings.Contains(fmt.Sprint(master.Do("INFO", "replication")), "connected_slaves:0")
+	})
+	if applied, complete := try(); !applied || complete {
+		t.Errorf("the replica has just gone: applied %v, complete %v", applied, complete)
+	}
+	later.Store(int64(time.Minute))
+	storetest.Eventually(t, "no replica to be expected", whole)
 }
 
 func TestCluster(t *testing.T) {
