@@ -14,12 +14,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"umbral/proxy/store/storetest"
 )
 
 func TestMain(m *testing.M) {
@@ -52,7 +55,7 @@ func TestScripts(t *testing.T) {
 }
 
 func scriptRedis(ts *testscript.TestScript, _ bool, args []string) {
-	port := freePort(ts)
+	port := strconv.Itoa(storetest.FreePort(ts))
 	dir := ts.MkAbs("redis-" + args[0])
 	ts.Check(os.MkdirAll(dir, 0o700))
 	options := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir}, args[1:]...) // the last of two holds
@@ -80,21 +83,6 @@ func scriptRedis(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("redis-server ended before it was ready")
 	}
 	ts.Setenv(args[0], port)
-}
-
-// freePort finds a port whose cluster bus, 10000 above, is one as well.
-func freePort(ts *testscript.TestScript) string {
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		ts.Check(err)
-		port := l.Addr().(*net.TCPAddr).Port
-		ts.Check(l.Close())
-		if port < 55_000 {
-			return fmt.Sprint(port)
-		}
-	}
-	ts.Fatalf("no free port below 55000")
-	return ""
 }
 
 func scriptApp(ts *testscript.TestScript, _ bool, args []string) {

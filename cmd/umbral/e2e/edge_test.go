@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -17,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -347,16 +347,9 @@ func (a *app) set(h http.HandlerFunc) {
 // redisURL is the URL of a server that storetest started.
 func redisURL(r *storetest.Redis) string { return "redis://" + r.Addr }
 
-// freePort returns a port that nobody listens on.
-func freePort(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
+// freePort returns a port that nobody listens on, and that nobody who dials it
+// is given.
+func freePort(t testing.TB) string { return strconv.Itoa(storetest.FreePort(t)) }
 
 // eventually repeats check until it holds; between two tries it lets other
 // processes run by asking the admin listener, never by sleeping.

@@ -25,7 +25,7 @@ type stoppable struct {
 
 func startStoppable(t testing.TB, h http.Handler) *stoppable {
 	t.Helper()
-	s := &stoppable{addr: "127.0.0.1:" + stablePort(t), handler: h}
+	s := &stoppable{addr: "127.0.0.1:" + freePort(t), handler: h}
 	s.URL = "http://" + s.addr
 	if err := s.start(); err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
@@ -34,24 +33,10 @@ type post struct {
 func startPost(t testing.TB, upstream, redisURL, routes string, env ...string) *post {
 	t.Helper()
 	p := &post{t: t, upstream: upstream, routes: routes, env: append([]string{
-		"REDIS_URL=" + redisURL, "LISTEN=127.0.0.1:" + stablePort(t), "ADMIN_LISTEN=127.0.0.1:" + stablePort(t), "ACCESS_LOG=off",
+		"REDIS_URL=" + redisURL, "LISTEN=127.0.0.1:" + freePort(t), "ADMIN_LISTEN=127.0.0.1:" + freePort(t), "ACCESS_LOG=off",
 	}, env...)}
 	p.start()
 	return p
-}
-
-// stablePort is a free port that no outgoing connection takes while its server
-// is away: below those that the kernel gives out by itself.
-func stablePort(t testing.TB) string {
-	for range 1000 {
-		port := strconv.Itoa(15000 + rand.IntN(15000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 func (p *post) start() {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -66,23 +67,30 @@ func newRedis(t testing.TB, args ...string) *Redis {
 	return r
 }
 
-// FreePort gives a TCP port of loopback that was free just now, and whose
-// companion for a Cluster's bus (port + 10000) is a port too.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		if port < 55000 {
+// FreePort gives a TCP port of loopback that nobody listens on just now, nor
+// on its companion for a Cluster's bus (port + 10000). Both are below those
+// that the kernel gives to connections by itself (from 32768 on): while the
+// server is away, who dials it in vain would be given its port sooner or later,
+// and then be connected with itself.
+func FreePort(t interface {
+	Fatalf(format string, args ...any)
+}) int {
+	for range 1000 {
+		port := 10500 + rand.IntN(10000)
+		if free(port) && free(port+10000) {
 			return port
 		}
 	}
-	t.Fatal("no free port below 55000")
+	t.Fatalf("no free port from 10500 to 20500")
 	return 0
+}
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
 }
 
 func (r *Redis) start() {
