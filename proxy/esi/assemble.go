@@ -52,7 +52,8 @@ var (
 // page order. One that fails shows its alt, else nothing if its onerror says
 // continue, else it turns the attempt around it into the except; without one it
 // shows nothing. Whatever fails, there is a page: the only error is that of ctx.
-// No goroutine outlives the call. The result holds no tag of ours; where two
+// What has something to stand in for it takes at most three quarters of the time
+// that is left. No goroutine outlives the call. The result holds no tag of ours; where two
 // pieces would make one by meeting, a blank stands between them.
 func Assemble(ctx context.Context, t *Template, o Options) ([]byte, Report, error) {
 	o.Limits = o.Limits.withDefaults()
@@ -77,11 +78,12 @@ type assembly struct {
 	running sync.WaitGroup
 }
 
-// pending is an include under way, or the right to end those of an attempt.
+// pending is an include under way, or what bounds those of an attempt.
 type pending struct {
 	done   chan struct{} // closed with shown, nil: it has not been begun
 	shown  sheet
 	err    error
+	within context.Context
 	cancel context.CancelFunc
 }
 
@@ -109,8 +111,8 @@ func (s *sheet) begin(ctx context.Context, nodes []node, queue []*pending) []*pe
 				p.shown, p.err = s.include(ctx, n)
 			})
 		case try:
-			within, cancel := context.WithCancel(ctx)
-			queue = append(queue, &pending{cancel: cancel})
+			within, cancel := leaveTime(ctx)
+			queue = append(queue, &pending{within: within, cancel: cancel})
 			queue = s.begin(within, n.attempt, queue)
 		}
 	}
@@ -162,17 +164,17 @@ func (s *sheet) show(ctx context.Context, n *node, p *pending) bool {
 
 // try writes the attempt, or if that fails the except in its place.
 func (s *sheet) try(ctx context.Context, n *node, queue *[]*pending, within bool) bool {
-	cancel := next(queue).cancel
-	defer cancel()
+	attempt := next(queue)
+	defer attempt.cancel()
 	includes, tries := census(n.attempt)
 	rest := (*queue)[includes+tries:]
 	length, report := len(s.out), s.report
-	ok := s.write(ctx, n.attempt, queue, true)
+	ok := s.write(attempt.within, n.attempt, queue, true)
 	*queue = rest
 	if ok {
 		return true
 	}
-	cancel()
+	attempt.cancel()
 	s.out = s.out[:length]
 	failed := s.report
 	s.report = report
@@ -198,9 +200,23 @@ func census(nodes []node) (includes, tries int) {
 	return includes, tries
 }
 
+// leaveTime ends early enough for what comes instead.
+func leaveTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, end.Add(-time.Until(end)/4))
+}
+
 // include fetches src or else alt.
 func (s *sheet) include(ctx context.Context, n *node) (sheet, error) {
-	shown, err := s.fetch(ctx, n.src)
+	first, cancel := ctx, func() {}
+	if n.alt != nil {
+		first, cancel = leaveTime(ctx)
+	}
+	shown, err := s.fetch(first, n.src)
+	cancel()
 	if err == nil {
 		return shown, nil
 	}

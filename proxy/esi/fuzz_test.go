@@ -3,11 +3,14 @@ package esi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"html"
+	"io"
 	"math/rand/v2"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 // pieces are what pages of the property tests are made of: all that means
@@ -79,6 +82,36 @@ func TestWhateverComesNoTagIsShown(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+	}
+}
+
+// TestStripIsTheSameHoweverThePageComes: whole, byte by byte, or in halves of
+// what is asked for, but for where a blank keeps two pieces apart.
+func TestStripIsTheSameHoweverThePageComes(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	long := strings.Repeat("x", stripChunk-4) + `<esi:include src="/` + strings.Repeat("y", maxTag-30)
+	for i := range 3000 {
+		page := somePage(r)
+		switch i % 100 {
+		case 1:
+			page = long + page
+		case 2:
+			page = long + "z" + page
+		}
+		blanks := strings.NewReplacer(" ", "")
+		want := blanks.Replace(string(strip([]byte(page))))
+		for name, reader := range map[string]func(io.Reader) io.Reader{
+			"whole": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader, "halves": iotest.HalfReader, "data with EOF": iotest.DataErrReader,
+		} {
+			got, err := io.ReadAll(Strip(reader(strings.NewReader(page))))
+			if err != nil || marked(got) || blanks.Replace(string(got)) != want {
+				t.Fatalf("%q %s: %q, want %q (%v)", page, name, got, want, err)
+			}
+		}
+	}
+	broken := errors.New("broken off")
+	if got, err := io.ReadAll(Strip(io.MultiReader(strings.NewReader("a<esi:b"), iotest.ErrReader(broken)))); string(got) != "a" || !errors.Is(err, broken) {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

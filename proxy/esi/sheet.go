@@ -55,17 +55,41 @@ func strip(b []byte) []byte {
 		return b
 	}
 	s := sheet{out: make([]byte, 0, len(b))}
-	for at := 0; at < len(b); {
-		next := nextMark(b, at)
-		s.put(b[at:next])
-		if next == len(b) {
-			break
-		}
-		t, length := tag(b[next:])
-		if t.kind == open {
-			s.put([]byte("<!--"))
-		}
-		at = next + length
-	}
+	s.strip(b, true)
 	return s.out
+}
+
+// strip puts b without our tags and returns what cannot be judged before more
+// has come; nothing of that where b is the last.
+func (s *sheet) strip(b []byte, last bool) (rest []byte) {
+	for {
+		next := nextMark(b, 0)
+		if next == len(b) {
+			held := 0
+			if !last {
+				held = begun(b)
+			}
+			s.put(b[:len(b)-held])
+			return b[len(b)-held:]
+		}
+		s.put(b[:next])
+		b = b[next:]
+		t, length := tag(b)
+		switch {
+		case t.kind == open:
+			s.put([]byte("<!--"))
+		case !last && length == len(b) && b[length-1] != '>' && length < maxTag:
+			return b // its end has yet to come
+		}
+		b = b[length:]
+	}
+}
+
+// begun is how many bytes at the end of b may be the beginning of a tag.
+func begun(b []byte) int {
+	tail := b[max(0, len(b)-joint):]
+	if i := bytes.IndexByte(tail, '<'); i >= 0 {
+		return len(tail) - i
+	}
+	return 0
 }
