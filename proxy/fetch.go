@@ -329,7 +329,7 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 	e := f.entry(stored)
 	f.status.Stored = true
 	f.status.TTL, f.status.HasTTL = stored.Lifetime.Fresh-stored.InitialAge, true
-	fragments := f.route.Rule.ESI && isHTML(resp.Header) // assembled once whole
+	fragments := f.route.Rule.ESI && mayHoldTags(resp.Header) // assembled once whole
 	streams := (r.Length < 0 || r.Length > wholeFirst || stored.Withheld(r)) && stored.Part == nil && !fragments
 	if streams {
 		resp.Body = &cancelBody{ReadCloser: resp.Body, cancel: f.cancel}
@@ -347,5 +347,13 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 			return false, nil
 		}
 	}
-	return f.collect(ctx, c, e)
+	kept, err := f.collect(ctx, c, e)
+	if errors.Is(err, errTooLarge) { // and nobody has seen any of it yet
+		f.status.Stored, f.status.HasTTL = false, false
+		f.refuse(cachepolicy.TooLarge, r.Status)
+		resp.Body = c.reader()
+		f.passOn(resp, r)
+		return false, nil
+	}
+	return kept, err
 }

@@ -24,7 +24,7 @@ import (
 // templateOf is the page's template where the route switches ESI on and the
 // page has a tag, else nil. It is made once for each stored copy.
 func templateOf(route *Route, r *cachepolicy.Stored, body []byte) *esi.Template {
-	if !route.Rule.ESI || r.Part != nil || !isHTML(r.Fields) || r.Fields.Get("Content-Encoding") != "" {
+	if !route.Rule.ESI || r.Part != nil || !mayHoldTags(r.Fields) || r.Fields.Get("Content-Encoding") != "" {
 		return nil
 	}
 	t := esi.Parse(body)
@@ -34,9 +34,12 @@ func templateOf(route *Route, r *cachepolicy.Stored, body []byte) *esi.Template 
 	return t
 }
 
-func isHTML(h interface{ Get(string) string }) bool {
+// mayHoldTags reports whether a browser would read content of this header as
+// HTML; one looks into what has no type.
+func mayHoldTags(h interface{ Get(string) string }) bool {
 	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(kind), "text/html")
+	kind = strings.TrimSpace(kind)
+	return kind == "" || strings.EqualFold(kind, "text/html") || strings.EqualFold(kind, "application/xhtml+xml")
 }
 
 // askForPage makes a request on a route with fragments ask for the whole page,
@@ -70,13 +73,23 @@ func dropFields(h http.Header, names []string) {
 // bound.
 func decodePage(route *Route, resp *http.Response) {
 	h := resp.Header
-	if !route.Rule.ESI || !isHTML(h) || resp.Request != nil && resp.Request.Method == http.MethodHead {
+	if !route.Rule.ESI || !mayHoldTags(h) || resp.Request != nil && resp.Request.Method == http.MethodHead {
 		return
 	}
-	d := &decoder{from: resp.Body}
+	if d := decoderOf(h, resp.Body); d != nil {
+		resp.Body, resp.ContentLength = d, -1
+		delete(h, "Content-Encoding")
+		dropFields(h, aboutTemplate[1:])
+	}
+}
+
+// decoderOf returns what takes off the one coding that h names, nil where that
+// is none, or none of those known here.
+func decoderOf(h http.Header, body io.ReadCloser) *decoder {
+	d := &decoder{from: body}
 	switch lines := h["Content-Encoding"]; {
 	case len(lines) != 1:
-		return
+		return nil
 	case strings.EqualFold(lines[0], "gzip"), strings.EqualFold(lines[0], "x-gzip"):
 		d.begin = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
 	case strings.EqualFold(lines[0], "br"):
@@ -86,11 +99,9 @@ func decodePage(route *Route, resp *http.Response) {
 			return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
 		}
 	default:
-		return
+		return nil
 	}
-	resp.Body, resp.ContentLength = d, -1
-	delete(h, "Content-Encoding")
-	dropFields(h, aboutTemplate[1:])
+	return d
 }
 
 // decoder reads from its source not before it is read itself.
@@ -124,13 +135,20 @@ func (d *decoder) Close() error {
 
 // tagged reads an answer that is not stored, where its route has fragments: if
 // it has tags it becomes an entry that nobody keeps, for no browser is to see
-// them; else resp has its content back, and there is no entry.
+// them; else resp has its content back, and there is no entry. A page too large
+// to be assembled streams through without them.
 func tagged(route *Route, resp *http.Response, r *cachepolicy.Response) (*store.Entry, error) {
-	if !route.Rule.ESI || !isHTML(resp.Header) || !bodyAllowed(resp.StatusCode) {
+	if !route.Rule.ESI || !mayHoldTags(resp.Header) || !bodyAllowed(resp.StatusCode) {
 		return nil, nil
 	}
-	body, err := newCapture(resp.Body, route.Rule.MaxObject, resp.ContentLength).fill()
-	if err != nil {
+	c := newCapture(resp.Body, max(route.Rule.MaxObject, maxFragment), resp.ContentLength)
+	body, err := c.fill()
+	switch {
+	case errors.Is(err, errTooLarge):
+		resp.Body, resp.ContentLength = newStripped(c.reader()), -1
+		dropFields(resp.Header, aboutTemplate[:])
+		return nil, nil
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrBadAnswer, err)
 	}
 	if esi.Parse(body).Plain() {
@@ -143,10 +161,18 @@ func tagged(route *Route, resp *http.Response, r *cachepolicy.Response) (*store.
 	}}, nil
 }
 
+// stripped is a page without its tags.
+type stripped struct {
+	io.Reader
+	io.Closer
+}
+
+func newStripped(page io.ReadCloser) stripped { return stripped{esi.Strip(page), page} }
+
 // untagged takes off the answer to a HEAD what it says of a template: whether
 // the page has tags is not known.
 func untagged(route *Route, resp *http.Response) {
-	if route.Rule.ESI && isHTML(resp.Header) {
+	if route.Rule.ESI && mayHoldTags(resp.Header) {
 		resp.ContentLength = -1
 		dropFields(resp.Header, aboutTemplate[:])
 		dropFields(resp.Header, aboutKeeping[:])
@@ -210,15 +236,16 @@ func (p *Proxy) fragment(x *Exchange, cookies *fragmentCookies) esi.Fetch {
 		y.inner = true
 		p.cached(y.rec, y)
 		cookies.note(w.header)
-		if w.header.Get("Content-Encoding") != "" {
-			return esi.Fragment{}, errCodedFragment
+		content, err := w.plain()
+		if err != nil {
+			return esi.Fragment{}, err
 		}
 		// What is neither stored nor from the store may be the visitor's own.
-		f := esi.Fragment{Status: w.status, Body: w.body.Bytes(), Personal: !y.Route.AsksPlain() || !y.Status.Hit && !y.Status.Stored}
+		f := esi.Fragment{Status: w.status, Body: content, Personal: !y.Route.AsksPlain() || !y.Status.Hit && !y.Status.Stored}
 		if y.Status.HasTTL {
 			f.TTL, f.HasTTL = max(0, y.Status.TTL), true
 		}
-		if y.Route.Rule.ESI && isHTML(w.header) {
+		if y.Route.Rule.ESI && mayHoldTags(w.header) {
 			f.Template = esi.Parse(f.Body)
 		}
 		return f, nil
@@ -226,7 +253,7 @@ func (p *Proxy) fragment(x *Exchange, cookies *fragmentCookies) esi.Fetch {
 }
 
 var (
-	errCodedFragment = errors.New("proxy: a fragment in a coding that nobody asked for")
+	errCodedFragment = errors.New("proxy: a fragment in a coding that nobody asked for or knows")
 	errLargeFragment = errors.New("proxy: a fragment is too large")
 )
 
@@ -270,6 +297,24 @@ func (p *page) WriteHeader(status int) {
 	if p.status == 0 && status >= 200 {
 		p.status = status
 	}
+}
+
+// plain is the content without the coding that the app has applied to it
+// unasked.
+func (p *page) plain() ([]byte, error) {
+	if p.header.Get("Content-Encoding") == "" {
+		return p.body.Bytes(), nil
+	}
+	d := decoderOf(p.header, io.NopCloser(&p.body))
+	if d == nil {
+		return nil, errCodedFragment
+	}
+	defer d.Close()
+	b, err := io.ReadAll(io.LimitReader(d, maxFragment+1))
+	if err == nil && len(b) > maxFragment {
+		err = errLargeFragment
+	}
+	return b, err
 }
 
 // Write implements io.Writer.

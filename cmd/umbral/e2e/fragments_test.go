@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,6 +51,75 @@ routes:
 	}
 	if after.Header.Get("Etag") != "" || strings.Contains(after.Body, "esi") || strings.Contains(after.Body, "never") {
 		t.Errorf("etag %q, body %q", after.Header.Get("Etag"), after.Body)
+	}
+}
+
+// TestNoTagIsShownWhateverThePageIs: of any type that a browser reads as HTML,
+// of any size, with fragments in any coding.
+func TestNoTagIsShownWhateverThePageIs(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startApp(t, func(w http.ResponseWriter, r *http.Request) {
+		h, q := w.Header(), r.URL.Query()
+		h["Content-Type"] = q["type"]
+		text := "fragment"
+		if r.URL.Path != "/f" {
+			size, _ := strconv.Atoi(q.Get("size"))
+			text = q.Get("tag") + strings.Repeat("x", size) + q.Get("tag")
+		}
+		content := []byte(text)
+		if r.URL.Path == "/f" && q.Has("gzip") {
+			h.Set("Content-Encoding", "gzip")
+			var b bytes.Buffer
+			z := gzip.NewWriter(&b)
+			_, _ = z.Write(content)
+			z.Close()
+			content = b.Bytes()
+		}
+		if q.Has("declared") {
+			h.Set("Content-Length", strconv.Itoa(len(content)))
+		}
+		_, _ = w.Write(content[:len(content)/2])
+		w.(http.Flusher).Flush()
+		_, _ = w.Write(content[len(content)/2:])
+	})
+	e := startEdge(t, app.URL, redisURL(redis), `
+version: 1
+routes:
+  - {match: /page/, ttl: 1h, esi: on, max_object: 4KiB}
+  - {match: /off/, cache: off, esi: on, max_object: 4KiB}
+  - {match: /f, ttl: 1h}
+`)
+	const huge = 9 << 20
+	for _, route := range []string{"/page/", "/off/"} {
+		for _, tt := range []struct{ name, query, shown string }{
+			{"HTML", "type=text/html", "fragment"},
+			{"XHTML", "type=Application/XHTML%2Bxml;charset=utf-8", "fragment"},
+			{"no type", "", "fragment"},
+			{"text, which no browser reads for tags", "type=text/plain", `<esi:include src="/f"/>`},
+			{"larger than max_object", "type=text/html&size=5000", "fragment"},
+			{"larger than what is assembled", fmt.Sprint("type=text/html&size=", huge), ""},
+		} {
+			for _, declared := range []string{"", "&declared"} {
+				for _, tag := range []string{`<esi:include src="/f"/>`, `<esi:include src="/f?gzip"/>`, ""} {
+					shown := tt.shown
+					switch {
+					case tag == "":
+						shown = ""
+					case strings.HasPrefix(shown, "<"):
+						shown = tag
+					}
+					v := e.visitor()
+					for range 2 {
+						a := v.get(route + "?" + tt.query + declared + "&tag=" + url.QueryEscape(tag))
+						middle, ok := strings.CutPrefix(a.Body, shown)
+						middle, also := strings.CutSuffix(middle, shown)
+						if a.StatusCode != 200 || !ok || !also || strings.Trim(middle, "x") != "" || strings.Contains(tt.query, "size") != (middle != "") {
+							t.Errorf("%s%s %s, tag %s: %d %.80q (%s)", route, declared, tt.name, tag, a.StatusCode, a.Body, a.Umbral())
+						}
+					}
+				}
+			}
+		}
 	}
 }
 
