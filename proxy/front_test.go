@@ -192,6 +192,7 @@ func TestFrontCleans(t *testing.T) {
 		"X-Host: evil", "X-HTTP-Host-Override: evil", "X-Original-URL: /evil", "x-rewrite-url: /evil", "X-Original-Host: evil",
 		"X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE", "X-Method-Override: DELETE", "SCRIPT_NAME: /evil", "X-Script-Name: /evil",
 		"X-Middleware-Subrequest: 1", "Surrogate-Control: evil", "X_Under: evil", "X_FORWARDED_FOR: evil", "TE: trailers", "Proxy: evil",
+		"X-Envoy-Original-Path: /evil", "X-Matched-Path: /evil", "X-Azure-ClientIP: 9.9.9.9", "X-Vercel-Forwarded-For: 9.9.9.9", "X-Arr-Ssl: 1", "Base-Url: evil",
 		"X-Real-IP: kept", "my_field: kept", "Accept: kept", "X-Custom: kept",
 	}, "\r\n")+"\r\n\r\n")
 	for name, lines := range s.Header {
@@ -315,6 +316,10 @@ func TestNormalHost(t *testing.T) {
 		{"[::1%25eth0]", false, "", false},
 		{"[1.2.3.4]", false, "", false},
 		{"1.2.3.4:5", false, "1.2.3.4:5", true},
+		{"A.Example.", false, "a.example", true},
+		{"a.:443", true, "a", true},
+		{"a..", false, "", false},
+		{".", false, "", false},
 		{"my_host-1", false, "my_host-1", true},
 		{"a,b", false, "", false},
 		{"a%62", false, "", false},

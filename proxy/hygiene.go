@@ -122,12 +122,15 @@ func unkeyed(name string) bool {
 		"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip",
 		"Fastly-Client-Ip", "X-Originating-Ip", "X-Proxyuser-Ip",
 		"X-Scheme", "X-Url-Scheme", "Front-End-Https", "X-Https",
-		"Script-Name", "X-Script-Name", "Path-Info", "X-Sendfile-Type",
+		"Script-Name", "X-Script-Name", "Path-Info", "X-Sendfile-Type", "X-Matched-Path", "Base-Url",
 		"Surrogate-Control", "Surrogate-Capability",
 		"Te", "Trailer", "Keep-Alive", "Proxy", "Proxy-Connection", "Proxy-Authorization":
 		return true
 	}
-	for _, stem := range [...]string{"X-Forwarded-", "X-Original-", "X-Http-", "X-Middleware-", "X-Accel-"} {
+	for _, stem := range [...]string{
+		"X-Forwarded-", "X-Original-", "X-Http-", "X-Middleware-", "X-Accel-",
+		"X-Appengine-", "X-Arr-", "X-Azure-", "X-Envoy-", "X-Invoke-", "X-Now-", "X-Vercel-", // what platforms put before their apps
+	} {
 		if strings.HasPrefix(name, stem) {
 			return true
 		}
@@ -190,8 +193,8 @@ func onlyHost(h http.Header, authority string) bool {
 	return len(lines) == 1 && strings.EqualFold(lines[0], authority)
 }
 
-// normalHost returns host in lower case without the scheme's default port, or
-// false where it is not
+// normalHost returns host in lower case without the scheme's default port and
+// without the dot of an absolute name (RFC 1034 §3.1), or false where it is not
 //
 //	host [ ":" port ]    host = reg-name | IPv4address | "[" IPv6address "]"
 //
@@ -220,6 +223,13 @@ func normalHost(host string, secure bool) (string, bool) {
 			if c := name[i]; !isAlnum(c) && c != '-' && c != '.' && c != '_' {
 				return "", false
 			}
+		}
+		if name[len(name)-1] == '.' {
+			name = name[:len(name)-1]
+			host = name + port
+		}
+		if name == "" || name[len(name)-1] == '.' {
+			return "", false
 		}
 	}
 	if port != "" && !validPort(port) {
