@@ -39,7 +39,7 @@ type Shared struct {
 	MaxObject            Size          `yaml:"max_object" doc:"The largest body that is stored; 8MiB unless named."`
 	Query                Query         `yaml:"query" doc:"Which query parameters are part of the key. The others do not go up where the answer may be stored."`
 	VaryHeaders          []string      `yaml:"vary_headers" doc:"Request headers that are part of the key."`
-	VaryCookies          []string      `yaml:"vary_cookies" doc:"Cookies of the visitor's jar that go up on a public route, and are part of the key."`
+	VaryCookies          []string      `yaml:"vary_cookies" doc:"Cookies of the visitor's jar that are part of the key, and on a public route the only ones that go up."`
 	Status               Statuses      `yaml:"status" doc:"Lifetimes by status: 200, 203, 204, 300, 301, 308, 404 and 410 may be named. Only 200 and what is named is stored."`
 	RefreshAhead         Percent       `yaml:"refresh_ahead" doc:"Popular pages are fetched again in this last part of their life."`
 	ESI                  bool          `yaml:"esi" doc:"The app's pages are searched for Edge Side Includes."`

@@ -161,11 +161,14 @@ func (p *Proxy) bypass(x *Exchange) cachepolicy.Reason {
 func (p *Proxy) identify(x *Exchange) error {
 	v, rule, ask := x.Visitor, &x.Route.Rule, &x.Ask
 	err := v.Resolve(x.R.Context())
-	if rule.Listed() && rule.Scope == cachepolicy.Public {
-		if len(rule.VaryCookies) > 0 {
+	public := rule.Listed() && rule.Scope == cachepolicy.Public
+	if len(rule.VaryCookies) > 0 && (public || err == nil) {
+		ask.VaryCookies = v.CookieValues(ask.Path, rule.VaryCookies)
+		if public {
 			ask.Cookie = v.CookieLine(ask.Path, rule.VaryCookies)
-			ask.VaryCookies = v.CookieValues(ask.Path, rule.VaryCookies)
 		}
+	}
+	if public {
 		return nil
 	}
 	if err != nil {

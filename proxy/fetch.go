@@ -281,8 +281,9 @@ func (f *fetch) absorb(ctx context.Context, resp *http.Response, r *cachepolicy.
 		return errBackground
 	}
 	setsCookie := len(resp.Header["Set-Cookie"]) > 0
+	hasForm := f.route.Rule.Scope == cachepolicy.PerUser && sessions.UsesCSRF(resp.Header) // for this device alone
 	changed, err := f.visitor.Absorb(ctx, f.req, resp, f.control)
-	r.CookieChange = changed || setsCookie && f.route.Rule.Scope == cachepolicy.Public
+	r.CookieChange = changed || hasForm || setsCookie && f.route.Rule.Scope == cachepolicy.Public
 	return err
 }
 

@@ -1,9 +1,11 @@
 package sessions
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -74,13 +76,23 @@ func (t *Terminator) CheckCSRF(r *http.Request, _ *Visitor) (ok bool) {
 	return proven
 }
 
+// UsesCSRF reports that an answer depends on its visitor's CSRF token: Django
+// sets the cookie on every answer that used or rotated it, and only then.
+func UsesCSRF(h http.Header) bool {
+	return slices.ContainsFunc(h["Set-Cookie"], func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return strings.TrimSpace(name) == csrfCookie
+	})
+}
+
 // sharedToken is the synthetic CSRF token that all anonymous visitors of a
 // host have under csrf: shared. It is no secret from anybody who visits: the
-// edge's own check stands in its place. Half of it is the mask "aaa…", under
+// edge's own check stands in its place. So it is made of no secret of ours
+// either, and a form outlives a change of those. Half of it is the mask "aaa…", under
 // which Django's 64-character form spells the 32-character secret itself.
 func (t *Terminator) sharedToken(host string) string {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-	sum := t.first().digest.of("csrf", strings.ToLower(host))
+	sum := sha256.Sum256([]byte("umbral csrf token " + strings.ToLower(host)))
 	b := make([]byte, 0, 64)
 	for range 32 {
 		b = append(b, 'a')
@@ -124,7 +136,7 @@ func (t *Terminator) SharedCSRF(host string) string {
 	if t.opt().CSRF != CSRFShared {
 		return ""
 	}
-	sum := t.first().digest.of("csrf name", strings.ToLower(host))
+	sum := sha256.Sum256([]byte("umbral csrf token's name " + strings.ToLower(host)))
 	return hex.EncodeToString(sum[:8])
 }
 

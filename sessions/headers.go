@@ -20,7 +20,7 @@ const (
 // identityNames are what apps and their servers take for a proxy's word on
 // who is asking: lower case, with "-" for all that is no letter or digit.
 var identityNames = map[string]bool{
-	"authenticated-user": true, "auth-user": true, "client-cert": true, "proxy": true, "proxy-user": true,
+	"authenticated-user": true, "auth-user": true, "proxy": true, "proxy-user": true,
 	"x-access-token": true, "x-client-verify": true, "x-email": true, "x-forwarded-access-token": true,
 	"x-forwarded-client-cert": true, "x-forwarded-email": true, "x-forwarded-groups": true,
 	"x-forwarded-preferred-username": true, "x-forwarded-user": true, "x-groups": true, "x-proxy-user": true,
@@ -30,6 +30,7 @@ var identityNames = map[string]bool{
 
 // identityStems begin such names.
 var identityStems = []string{
+	"client-cert", "iv-", "sm-", "x-consumer-", "x-pomerium-", // RFC 9440, WebSEAL, SiteMinder, Kong, Pomerium
 	"x-edge-", "x-auth-", "x-authenticated-", "x-remote-", "x-client-cert", "x-forwarded-tls-client-cert",
 	"x-goog-authenticated-", "x-goog-iap-", "x-ms-client-principal", "x-amzn-oidc-", "x-ssl-", "x-vouch-",
 	"x-webauth-", "cf-access-", "oidc-", "remote-", "ssl-client-", "tailscale-user-",
@@ -49,7 +50,7 @@ func Forbidden(name string) bool {
 		return true
 	}
 	switch name[0] | 0x20 {
-	case 'x', 'a', 'c', 'o', 'p', 'r', 's', 't':
+	case 'x', 'a', 'c', 'i', 'o', 'p', 'r', 's', 't':
 	default:
 		return false
 	}

@@ -162,6 +162,20 @@ func valueFor(jar []cookie, name, path string, now int64) (string, bool) {
 	return "", false
 }
 
+// valuesFor is all that the jar sends up for name on path, as it stands in the
+// line: apps differ in which of several they take.
+func valuesFor(jar []cookie, name, path string, now int64) (values string, ok bool) {
+	for i := range jar {
+		if c := &jar[i]; c.name == name && c.live(now) && pathMatch(path, c.path) {
+			if ok {
+				values += "; "
+			}
+			values, ok = values+c.value, true
+		}
+	}
+	return values, ok
+}
+
 // appendFields adds what the browser's own Cookie lines say for names, where
 // the jar has no such cookie: sessions.app_cookies.client_allow.
 func appendFields(line string, fields []string, names []string, jar []cookie) string {

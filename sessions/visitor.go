@@ -222,7 +222,8 @@ func (v *Visitor) cookieLine(path string, names []string) string {
 const Missing = "\x00"
 
 // CookieValues are the values of names as they would go up for path, in that
-// order, [Missing] for those that would not.
+// order, [Missing] for those that would not; several of one name, for several
+// paths, count together.
 func (v *Visitor) CookieValues(path string, names []string) []string {
 	if len(names) == 0 {
 		return nil
@@ -237,7 +238,7 @@ func (v *Visitor) CookieValues(path string, names []string) []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for i, name := range names {
-		val, ok := valueFor(v.jar(), name, path, v.at)
+		val, ok := valuesFor(v.jar(), name, path, v.at)
 		if !ok && v.fields != nil && slices.Contains(v.t.opt().Cookies.ClientAllow, name) {
 			var n int
 			val, n = find(v.fields, name)

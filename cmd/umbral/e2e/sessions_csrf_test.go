@@ -80,6 +80,11 @@ func TestSharedCSRFKeepsFormsAndTheAppAcceptsThem(t *testing.T) {
 			t.Errorf("from nowhere: %v %d", err, a.StatusCode)
 		}
 	}
+	// A form in a tab outlives a new first secret: an edge with another takes it.
+	late := startEdge(t, app.URL, redisURL(redis), routes, "EDGE_SECRETS="+strings.Repeat("another secret ", 3)+","+edgeSecret)
+	if a, err := late.visitor().fill(first, "/send", "", same); err != nil || a.StatusCode != 200 {
+		t.Errorf("after a new first secret: %v %d %s", err, a.StatusCode, a.Body)
+	}
 	asked := app.Asked.Load()
 	e[0].visitor().get("/form")
 	if app.Asked.Load() != asked {

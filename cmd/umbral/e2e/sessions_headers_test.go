@@ -33,7 +33,7 @@ var identitySpellings = []string{
 	"X!edge!user", "X-Edge-Auth", "X_Edge_Auth", "X-Edge-Session", "X-Edge-Identity", "X-Edge-Anything", "X-Edge-Session-User",
 	"X-Edge-Session-Logout", "X-Edge-Session-Set", "Remote-User", "REMOTE_USER", "X-Remote-User", "X_Remote_User",
 	"X-Forwarded-User", "X-Forwarded-Email", "X-Auth-Request-User", "X-Auth-Request-Email", "X-Authenticated-User", "Proxy",
-	"Ssl-Client-S-Dn", "X-Ssl-Client-Cert", "Cookie_", "Any_Thing", "Any.Thing",
+	"Client-Cert-Chain", "Iv-User", "Sm-User", "X-Consumer-Username", "X-Pomerium-Jwt-Assertion", "Ssl-Client-S-Dn", "X-Ssl-Client-Cert", "Cookie_", "Any_Thing", "Any.Thing",
 }
 
 // SESSIONS.md §9, point 9: whatever a visitor calls themselves, the app sees
