@@ -265,7 +265,7 @@ func FuzzResponse(f *testing.F) {
 			nm := *resp
 			nm.Status = http.StatusNotModified
 			p.Freshen(r, s, &nm)
-			p.FreshenByHead(s, resp)
+			p.FreshenByHead(r, s, 10, resp)
 			p.Present(s)
 			Combine(s, s)
 			s.Missing()

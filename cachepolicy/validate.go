@@ -106,6 +106,9 @@ func (p *Policy) update(r *Request, s *Stored, by *Response) *Stored {
 		Status: s.Status, Header: merged, Length: -1,
 		RequestTime: by.RequestTime, ResponseTime: by.ResponseTime, CookieChange: by.CookieChange,
 	})
+	if reason == None && p.onlyFor(r, by) {
+		reason = Authorization
+	}
 	if reason != None {
 		out = new(Stored)
 		*out = *s
@@ -127,45 +130,13 @@ func (p *Policy) update(r *Request, s *Stored, by *Response) *Stored {
 	return out
 }
 
-// FreshenByHead updates s by the answer to a HEAD that went up (RFC 9111
-// §4.3.5), where status, validators and length agree. false: s no longer is
-// what the app would send, and must be validated or deleted. An answer that
-// says nothing of the representation (a 5xx, an authentication, a 304)
-// leaves s as it is.
-func (p *Policy) FreshenByHead(s *Stored, head *Response) (*Stored, bool) {
-	if s == nil {
-		return nil, false
+// onlyFor reports whether resp, which carries no content, is its visitor's
+// alone for what r carried (RFC 9111 §3.5): whatever is stored says that it
+// may be shared, this must say so itself.
+func (p *Policy) onlyFor(r *Request, resp *Response) bool {
+	if !p.authorized(r) {
+		return false
 	}
-	if head.Status != s.Status {
-		gone := head.Status == http.StatusNotFound || head.Status == http.StatusGone
-		if head.Status == http.StatusNotModified || head.Status > 399 && !gone {
-			return s, true
-		}
-		return nil, false
-	}
-	h := head.Header
-	if len(h["Etag"]) > 0 && entityTag(h) != s.ETag {
-		return nil, false
-	}
-	if lines := h["Last-Modified"]; len(lines) > 0 {
-		if modified, ok := dateField(h, "Last-Modified", head.ResponseTime); !ok || InstantOf(modified) != s.LastModified {
-			return nil, false
-		}
-	}
-	if length, stored := h.Get("Content-Length"), s.Fields.Get("Content-Length"); length != "" && stored != "" && length != stored {
-		return nil, false
-	}
-	if len(h["Vary"]) > 0 && !slices.Equal(h["Vary"], s.Fields.Values("Vary")) || len(h["Set-Cookie"]) > 0 {
-		return nil, false
-	}
-	before, _ := govern(s.Fields.Header())
-	out := p.update(&Request{Method: http.MethodGet, Path: "/"}, s, head)
-	if out.Unkept != None {
-		return nil, false
-	}
-	if after, _ := govern(out.Fields.Header()); before.sharedConsent() && !after.sharedConsent() {
-		return nil, false // it may have answered a request with Authorization
-	}
-	out.VaryFields, out.VaryValues, out.Tags = s.VaryFields, s.VaryValues, s.Tags
-	return out, true
+	d, _ := govern(resp.Header)
+	return !d.sharedConsent()
 }

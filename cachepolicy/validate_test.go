@@ -160,6 +160,15 @@ func TestFreshen(t *testing.T) {
 			}
 		}
 	})
+	t.Run("9111 §3.5 a 304 to Authorization allows sharing itself", func(t *testing.T) {
+		s := store(t, p, get(t, ""), withTag(answer(t, 200, "Cache-Control: max-age=60, public")))
+		for fields, want := range map[string]Reason{"X-User: bob": Authorization, "Cache-Control: max-age=60": Authorization, "Cache-Control: max-age=60, public": None} {
+			out, ok := p.Freshen(get(t, "Authorization: Basic eA=="), s, withTag(answer(t, 304, fields)))
+			if !ok || out.Unkept != want {
+				t.Errorf("%q: %v, unkept because of %v, want %v", fields, ok, out.Unkept, want)
+			}
+		}
+	})
 	t.Run("a 304 without Cache-Control keeps the stored lifetime", func(t *testing.T) {
 		out, _ := p.Freshen(r, s, withTag(answer(t, 304, "")))
 		if out.Lifetime != s.Lifetime {
@@ -178,45 +187,6 @@ func TestFreshen(t *testing.T) {
 			t.Error("the app is asked about a tag it does not know")
 		}
 	})
-}
-
-func TestFreshenByHead(t *testing.T) {
-	p := mustPolicy(t, pureRule)
-	const stored = "Cache-Control: max-age=60\nETag: \"a\"\nContent-Length: 5\nX-Old: 1"
-	for _, row := range []struct {
-		name, stored, head string
-		status             int
-		want, fresh        bool
-	}{
-		{"9111 §4.3.5 all agree", stored, "ETag: \"a\"\nContent-Length: 5\nCache-Control: max-age=600", 200, true, true},
-		{"9111 §4.3.5 nothing disagrees", stored, "Cache-Control: max-age=600", 200, true, true},
-		{"9111 §4.3.5 another tag", stored, "ETag: \"b\"\nCache-Control: max-age=600", 200, false, false},
-		{"9111 §4.3.5 another length", stored, "ETag: \"a\"\nContent-Length: 6", 200, false, false},
-		{"9111 §4.3.5 another Last-Modified", stored + "\nLast-Modified: " + at(-5), "Last-Modified: " + at(-4), 200, false, false},
-		{"9111 §4.3.5 the same Last-Modified", stored + "\nLast-Modified: " + at(-5), "Cache-Control: max-age=600\nLast-Modified: " + at(-5), 200, true, true},
-		{"9111 §4.3.5 a tag where there was none", "Cache-Control: max-age=60", "ETag: \"b\"", 200, false, false},
-		{"9111 §4.3.5 gone", stored, "", 410, false, false},
-		{"9111 §4.3.5 not found", stored, "", 404, false, false},
-		{"9111 §4.3.5 moved", stored, "Location: /b", 302, false, false},
-		{"9111 §4.3.5 an error says nothing", stored, "", 503, true, false},
-		{"9111 §4.3.5 an authentication says nothing", stored, "", 401, true, false},
-		{"9111 §4.3.5 no-store now", stored, "ETag: \"a\"\nCache-Control: no-store", 200, false, false},
-		{"9111 §3.5 consent withdrawn", stored + "\nCache-Control: public", "ETag: \"a\"\nCache-Control: max-age=60", 200, false, false},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			s := store(t, p, get(t, ""), answer(t, 200, row.stored))
-			out, ok := p.FreshenByHead(s, answer(t, row.status, row.head))
-			if ok != row.want {
-				t.Fatalf("got %v", ok)
-			}
-			if ok && (out.Lifetime.Fresh == 600*time.Second) != row.fresh {
-				t.Errorf("lifetime %v", out.Lifetime.Fresh)
-			}
-			if ok && out.Fields.Get("X-Old") != "1" {
-				t.Error("a stored field is lost")
-			}
-		})
-	}
 }
 
 func TestPrecondition(t *testing.T) {

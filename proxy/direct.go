@@ -21,11 +21,13 @@ func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
 	decodePage(x.Route, resp)
 	r := policyResponse(resp, began, p.now())
 	x.rec.Upstream = r.ResponseTime.Sub(began)
-	control := x.controlled()
-	if _, err := x.Visitor.Absorb(context.WithoutCancel(out.Context()), out, resp, control); err != nil {
+	setsCookie := len(resp.Header["Set-Cookie"]) > 0
+	changed, err := x.Visitor.Absorb(context.WithoutCancel(out.Context()), out, resp, x.controlled())
+	if err != nil {
 		resp.Body.Close()
 		return nil, err
 	}
+	r.CookieChange = changed || setsCookie && x.Route.Rule.Scope == cachepolicy.Public
 	p.invalidate(context.WithoutCancel(out.Context()), x, r)
 	if out.Method == http.MethodPost {
 		if err := p.keepPost(x, resp, r); err != nil {

@@ -149,12 +149,12 @@ func (p *Proxy) headAnswer(x *Exchange, r *cachepolicy.Response) {
 		return
 	}
 	ctx := context.WithoutCancel(x.R.Context())
-	fresh, ok := x.Route.FreshenByHead(e.Response, r)
-	if !ok {
+	switch fresh, ok := x.Route.FreshenByHead(&x.Ask, e.Response, int64(len(e.Body)), r); {
+	case !ok:
 		_ = p.store.Delete(ctx, e.Key)
-		return
+	case fresh != e.Response: // else it keeps its place in the purge log, too
+		p.renew(ctx, e, fresh, x.pos)
 	}
-	p.renew(ctx, e, fresh, x.pos)
 }
 
 // errNoStale says that the app is out of reach, and that what is stored may

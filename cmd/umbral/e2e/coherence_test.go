@@ -317,3 +317,25 @@ func TestPurgeSoftDryAndRefresh(t *testing.T) {
 	}
 	a.eventually("all to be hits", func() bool { return a.memory() == 40 })
 }
+
+// TestASoftPurgeOutlastsAHeadThatSaysNothing has a HEAD fail, and another be
+// one visitor's alone: what it left as it was is as stale as before.
+func TestASoftPurgeOutlastsAHeadThatSaysNothing(t *testing.T) {
+	app := startApp(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead && r.Header.Get("Authorization") == "" {
+			w.WriteHeader(http.StatusNotImplemented)
+		}
+	})
+	e := startEdge(t, app.URL, redisURL(storetest.StartRedis(t)), simpleRoutes)
+	v := e.visitor()
+	v.get("/page/7")
+	e.purge(map[string]any{"urls": []string{"/page/7"}, "soft": true})
+	for _, fields := range [][]string{nil, {"Authorization: Basic YTpi"}} {
+		if _, err := v.do("HEAD", "/page/7", "", fields...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := v.get("/page/7"); a.Hit() || !strings.Contains(a.Umbral(), "detail=soft-purged") {
+		t.Errorf("after a soft purge and two HEADs: %s", a.Umbral())
+	}
+}

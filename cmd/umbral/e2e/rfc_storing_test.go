@@ -88,6 +88,9 @@ var storingCases = append(append(statusCases(), fieldCases()...), []play1{
 	c("9111 3.5 a validation with Authorization leaves what is stored as it was", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a" | X-A: 1
 		GET | Authorization: Basic YTpi <- 304 | Cache-Control: max-age=60 | ETag: "a" | X-A: 2 => valid | body=1 | X-A: 2
 		GET <- 304 | Cache-Control: max-age=60 | ETag: "a" => valid | body=1 | X-A: 1`),
+	c("9111 3.5 also where what is stored may be shared, and the validation does not say so", `GET <- 200 | Cache-Control: max-age=0, public | ETag: "a" | X-A: 1
+		GET | Authorization: Basic YTpi <- 304 | ETag: "a" | X-A: 2 => valid | body=1 | X-A: 2
+		GET <- 304 | Cache-Control: max-age=60 | ETag: "a" => valid | body=1 | X-A: 1`),
 	c("9111 3.5 so does another answer to it", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a"
 		GET | Authorization: Basic YTpi <- 200 | Cache-Control: max-age=60 | ETag: "b"
 		GET <- 304 | Cache-Control: max-age=60 | ETag: "a" => valid | body=1`),
@@ -107,6 +110,8 @@ var storingCases = append(append(statusCases(), fieldCases()...), []play1{
 		GET <- 200`),
 	c("9110 9.3.3 POST with its own Content-Location", `POST | * a=1 <- 200 | Cache-Control: max-age=60 | Content-Location: {self}
 		GET => body=1`),
+	c("9110 9.3.3 POST that sets a cookie", `POST | * a=1 <- 200 | Cache-Control: max-age=60 | Content-Location: {self} | Set-Cookie: a=1
+		GET <- 200`),
 	c("9110 9.3.3 POST, HEAD", `POST | * a=1 <- 200 | Cache-Control: max-age=60 | Content-Location: {self}
 		HEAD`),
 	c("9110 9.3.3 POST with the absolute form of it", `POST | * a=1 <- 200 | Cache-Control: max-age=60 | Content-Location: http://{site}{self}

@@ -203,6 +203,31 @@ var validationCases = []play1{
 	c("9111 4.3.5 another Last-Modified", `GET <- 200 | Cache-Control: max-age=0 | Last-Modified: {-1000}
 		HEAD <- 200 | Cache-Control: max-age=60 | Last-Modified: {-500} | Content-Length: 11
 		GET <- 200 => plain`),
+	c("9111 4.3.5 another length than that of a body that declared none", `GET <- 200 | Cache-Control: max-age=0 | Last-Modified: {-1000} | chunked
+		HEAD <- 200 | Cache-Control: max-age=60 | Content-Length: 12
+		GET <- 200 => plain`),
+	c("9111 4.3.5 a part of the whole that HEAD speaks of", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Age: 100 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		HEAD <- 200 | Cache-Control: max-age=60 | ETag: "a" | X-A: 1 | Content-Length: 10
+		GET | Range: bytes=0-4 => 206 | "01234" | Content-Range: bytes 0-4/10 | X-A: 1`),
+	c("9111 4.3.5 a part of another whole", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		HEAD <- 200 | Cache-Control: max-age=60 | ETag: "a" | Content-Length: 11
+		GET | Range: bytes=0-4 <- 206 | Content-Range: bytes 0-4/11 | * 01234`),
+	c("9111 3.5 HEAD with Authorization is one visitor's", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a" | X-A: 1
+		HEAD | Authorization: Basic YTpi <- 200 | Cache-Control: max-age=60 | ETag: "a" | X-A: 2 | Content-Length: 11 => X-A: 2
+		HEAD | Authorization: Basic YTpi <- 404
+		GET <- 304 | ETag: "a" => valid | body=1 | X-A: 1`),
+	c("9111 3.5 HEAD with Authorization, public", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a" | X-A: 1
+		HEAD | Authorization: Basic YTpi <- 200 | Cache-Control: max-age=60, public | ETag: "a" | X-A: 2 | Content-Length: 11
+		GET => body=1 | X-A: 2`),
+	c("9111 4.1 HEAD whose answer names its visitor's origin", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a"
+		HEAD | Origin: https://b.test <- 200 | Cache-Control: max-age=60 | ETag: "a" | Access-Control-Allow-Origin: https://b.test | Content-Length: 11
+		GET <- 304 | ETag: "a" => valid | body=1 | Access-Control-Allow-Origin: -`),
+	c("9111 4.1 HEAD with another Vary", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a"
+		HEAD | Foo: 1 <- 200 | Cache-Control: max-age=60 | ETag: "a" | Vary: Foo | Content-Length: 11
+		GET <- 200 => plain`),
+	c("9111 7.3 HEAD that sets a cookie", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a" | X-A: 1
+		HEAD <- 200 | Cache-Control: max-age=60 | ETag: "a" | X-A: 2 | Set-Cookie: a=1 | Content-Length: 11
+		GET <- 200 => plain`),
 	c("9111 4.3.5 an error says nothing", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a"
 		HEAD <- 500
 		GET <- 304 | ETag: "a" => valid | body=1`),
