@@ -41,6 +41,10 @@ func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) bool {
 // Last-Modified, what has the same by weak comparison; a 304 with no
 // validator at all selects s if the edge asked with s's alone.
 //
+// s may be a variant that r does not match, where the edge asked with the tags
+// of all (§4.1). The result is then r's own; s goes on as it is, for nothing
+// that is said to r holds for the requests that s answers.
+//
 // Every field of the 304 replaces the stored one, but for those that belong
 // to the message and not to the resource (hop-by-hop fields, Set-Cookie,
 // Content-Length) and those on which the stored bytes depend
@@ -48,25 +52,10 @@ func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) bool {
 // worked out anew, as Storable would; where the header no longer allows
 // storing, the result's Unkept says why: it answers r, then it must go.
 func (p *Policy) Freshen(r *Request, s *Stored, nm *Response) (*Stored, bool) {
-	if s == nil || nm.Status != http.StatusNotModified || !selects(s, nm) {
+	if s == nil || nm.Status != http.StatusNotModified || !selects(s, nm) || p.foreign(r, s, nm) {
 		return nil, false
 	}
 	return p.update(r, s, nm), true
-}
-
-// FreshenVariant updates s, another variant of what r asks for, by a 304 that
-// has the strong validator of both (RFC 9111 §4.3.4). It goes on answering
-// the requests that it did. false: it cannot be updated without them.
-func (p *Policy) FreshenVariant(r *Request, s *Stored, nm *Response) (*Stored, bool) {
-	if !strongTag(s.ETag) || entityTag(nm.Header) != s.ETag {
-		return nil, false
-	}
-	out := p.update(r, s, nm)
-	if out.Unkept == None && !sameNames(out.VaryFields, s.VaryFields) {
-		return nil, false
-	}
-	out.VaryFields, out.VaryValues = s.VaryFields, s.VaryValues
-	return out, true
 }
 
 func selects(s *Stored, nm *Response) bool {
@@ -85,6 +74,28 @@ func selects(s *Stored, nm *Response) bool {
 		return false
 	}
 	return nm.IfNoneMatch == s.ETag
+}
+
+// foreign reports whether s is a variant that r does not match and may not be
+// given even where a 304 to r names its validator. That speaks of the content
+// and not of the fields around it, so that s may be another person's, or name
+// another's origin where the 304 names none; and apps that encode give all
+// codings one tag (see impliedVary).
+func (p *Policy) foreign(r *Request, s *Stored, nm *Response) bool {
+	const allowed = "Access-Control-Allow-Origin"
+	for i, field := range s.VaryFields {
+		switch {
+		case field == "authorization", field == "cookie", edgeField(field):
+		case field == "origin" && s.Fields.Get(allowed) != "" && s.Fields.Get(allowed) != "*" && len(nm.Header[allowed]) == 0:
+		case field == "accept-encoding" && s.Fields.Get("Content-Encoding") != "":
+		default:
+			continue
+		}
+		if p.varyValues(r, s.VaryFields[i:i+1])[0] != s.VaryValues[i] {
+			return true
+		}
+	}
+	return false
 }
 
 // update merges the fields of a response that carries no content into s.

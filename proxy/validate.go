@@ -69,7 +69,7 @@ func (f *fetch) notModified(ctx context.Context, r *cachepolicy.Response) bool {
 	if !ok {
 		return false
 	}
-	f.confirmed(ctx, f.p.renew(ctx, e, fresh, f.pos), r)
+	f.confirmed(f.p.renew(ctx, e, fresh, f.pos))
 	return true
 }
 
@@ -91,24 +91,16 @@ func (f *fetch) adoptVariant(ctx context.Context, r *cachepolicy.Response) bool 
 			f.route.Adopt(&f.ask, fresh, f.plan.found.index)
 			f.p.putVariant(ctx, f.route, &f.ask, f.plan.found, e)
 		}
-		f.confirmed(ctx, e, r)
+		f.confirmed(e)
 		return true
 	}
 	return false
 }
 
-// confirmed answers with e, and freshens the other variants that have the
-// same strong validator (RFC 9111 §4.3.4).
-func (f *fetch) confirmed(ctx context.Context, e *store.Entry, r *cachepolicy.Response) {
-	for _, key := range f.plan.found.index.Tagged(r.Header) {
-		v, _ := f.p.store.Lookup(ctx, key)
-		if key == e.Key || v == nil || v.Response == nil || v.Response.ETag != e.Response.ETag || f.p.log.Judge(v) == store.Dead {
-			continue
-		}
-		if fresh, ok := f.route.FreshenVariant(&f.ask, v.Response, r); ok {
-			f.p.renew(ctx, v, fresh, f.pos)
-		}
-	}
+// confirmed answers with e. Whatever other variants there are stay as they
+// are, with the same validator or not: RFC 9111 §4.3.4 updates only what could
+// have been chosen for this request.
+func (f *fetch) confirmed(e *store.Entry) {
 	f.landed() // before the visitor asks for more
 	f.status.FwdStatus = http.StatusNotModified
 	f.status.Stored = e.Response.Unkept == cachepolicy.None

@@ -134,7 +134,28 @@ var varyCases = []play1{
 	c("9111 4.3.4 a 304 without any validator for several variants", `GET | Foo: 1 <- 200 | Cache-Control: max-age=60 | Vary: Foo | ETag: "a"
 		GET | Foo: 2 <- 200 | Cache-Control: max-age=60 | Vary: Foo | ETag: "b"
 		GET | Foo: 3 <- 304 <- 200 | Vary: Foo | Cache-Control: max-age=60`),
-	c("9111 4.3.4 a 304 freshens every response with the same strong validator", `GET | Foo: 1 <- 200 | Cache-Control: max-age=0 | Vary: Foo | ETag: "a" | X-A: old
-		GET | Foo: 2 <- 304 | Cache-Control: max-age=60 | Vary: Foo | ETag: "a" | X-A: new => X-A: new
-		GET | Foo: 1 => X-A: new | body=1`),
+	c("9111 4.3.4 a 304 for one variant leaves another with the same strong validator", `GET | Foo: 1 <- 200 | Cache-Control: max-age=60 | Vary: Foo | ETag: "a" | X-A: 1
+		GET | Foo: 2 <- 304 | Cache-Control: max-age=60 | Vary: Foo | ETag: "a" | X-A: 2 => body=1 | X-A: 2
+		GET | Foo: 1 => body=1 | X-A: 1
+		GET | Foo: 2 => body=1 | X-A: 2`),
+	c("9111 4.3.4 so does one that validates its own", `GET | Foo: 1 <- 200 | Cache-Control: max-age=0 | Vary: Foo | ETag: "a" | X-A: 1
+		GET | Foo: 2 <- 200 | Cache-Control: max-age=60 | Vary: Foo | ETag: "a" | X-A: 2
+		GET | Foo: 1 <- 304 | Cache-Control: max-age=60 | Vary: Foo | ETag: "a" | X-A: 3 => body=1 | X-A: 3
+		GET | Foo: 2 => body=2 | X-A: 2`),
+	c("9111 4.3.4 a validation of another person's", `GET | Authorization: Basic YTpi <- 200 | Cache-Control: max-age=60, public | Vary: Authorization | ETag: "a" | X-A: 1
+		GET | Authorization: Basic Yzpk <- 304 | Cache-Control: max-age=60, public | Vary: Authorization | ETag: "a" <- 200 | Cache-Control: max-age=60, public | Vary: Authorization | ETag: "a" => X-A: -
+		GET | Authorization: Basic YTpi => X-A: 1
+		GET | Authorization: Basic Yzpk => X-A: -`),
+	c("9111 4.3.4 an origin that the answer names", `GET | Origin: https://a.test <- 200 | Cache-Control: max-age=60 | ETag: "a" | Access-Control-Allow-Origin: https://a.test
+		GET | Origin: https://b.test <- 304 | Cache-Control: max-age=60 | ETag: "a" | Access-Control-Allow-Origin: https://b.test => body=1 | Access-Control-Allow-Origin: https://b.test
+		GET | Origin: https://a.test => Access-Control-Allow-Origin: https://a.test
+		GET | Origin: https://b.test => Access-Control-Allow-Origin: https://b.test`),
+	c("9111 4.3.4 an origin that only the validation names", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a"
+		GET | Origin: https://b.test <- 304 | Cache-Control: max-age=60 | ETag: "a" | Access-Control-Allow-Origin: https://b.test => body=1 | Access-Control-Allow-Origin: https://b.test
+		GET <- 200 | Cache-Control: max-age=60 | ETag: "a" => Access-Control-Allow-Origin: -`),
+	c("9111 4.1 an origin that the answer names, and a 304 that names none", `GET | Origin: https://a.test <- 200 | Cache-Control: max-age=60 | ETag: "a" | Access-Control-Allow-Origin: https://a.test
+		GET | Origin: https://b.test <- 304 | ETag: "a" <- 200 | Cache-Control: max-age=60 | ETag: "a" | Access-Control-Allow-Origin: https://b.test => Access-Control-Allow-Origin: https://b.test
+		GET | Origin: https://a.test => body=1 | Access-Control-Allow-Origin: https://a.test`),
+	c("9111 4.1 a coding for who did not ask for it", `GET | Accept-Encoding: gzip <- 200 | Cache-Control: max-age=60 | Vary: Accept-Encoding | ETag: "a" | Content-Encoding: gzip
+		GET <- 304 | ETag: "a" <- 200 | Cache-Control: max-age=60 | Vary: Accept-Encoding | ETag: "a" => Content-Encoding: -`),
 }
