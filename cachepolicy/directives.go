@@ -35,11 +35,6 @@ func (d *directives) sharedConsent() bool {
 	return d.public || d.mustRevalidate || d.sMaxage.set
 }
 
-// noStale reports whether stale use is prohibited (RFC 9111 §4.2.4).
-func (d *directives) noStale() bool {
-	return d.mustRevalidate || d.proxyRevalidate || d.sMaxage.set
-}
-
 // hide takes note of a qualified no-cache or private. Where the list is
 // empty, not a list of names, or names a field that the stored response
 // cannot do without, the directive cannot be honoured in part: hide reports

@@ -67,10 +67,11 @@ func soleDate(lines []string, seenFrom time.Time) (time.Time, bool) {
 	return parseDate(trimOWS(lines[0]), seenFrom.Year())
 }
 
-// expiry is how long a response is fresh, before any operator's word.
+// expiry is how long a response is fresh.
 type expiry struct {
 	fresh     time.Duration
 	explicit  bool
+	operator  bool // the rule says so, not the app
 	heuristic bool
 }
 

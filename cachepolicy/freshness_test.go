@@ -156,6 +156,18 @@ func TestLifetimeFlags(t *testing.T) {
 		{"house §1 operator's ttl before targeted", "Umbral-Cache-Control: max-age=5", func(r *Rule) { r.TTL = min(3) }, Lifetime{Fresh: min(3), Operator: true}},
 		{"house §1 operator's ttl, no-cache holds", "Cache-Control: no-cache", func(r *Rule) { r.TTL = min(3) }, Lifetime{Fresh: min(3), Operator: true, NoCache: true}},
 		{"house §1 operator's ttl, must-revalidate holds", "Cache-Control: must-revalidate", func(r *Rule) { r.TTL = min(3) }, Lifetime{Fresh: min(3), Operator: true, MustRevalidate: true}},
+		{"house §1 operator's ttl, proxy-revalidate holds", "Cache-Control: proxy-revalidate", func(r *Rule) { r.TTL, r.StaleIfError = min(3), min(5) }, Lifetime{Fresh: min(3), Operator: true, MustRevalidate: true}},
+		{"house §1 operator's ttl above s-maxage, and the operator's windows", "Cache-Control: s-maxage=60",
+			func(r *Rule) {
+				r.TTL, r.StaleWhileRevalidate, r.StaleIfError, r.StaleIfUnreachable = min(3), min(4), min(5), min(6)
+			},
+			Lifetime{Fresh: min(3), Operator: true, StaleWhileRevalidate: min(4), StaleIfError: min(5), StaleIfUnreachable: min(6)}},
+		{"house §1 operator's ttl above s-maxage, which still forbids the app's windows", "Cache-Control: s-maxage=60, stale-if-error=120, stale-while-revalidate=120",
+			func(r *Rule) { r.TTL = min(3) }, Lifetime{Fresh: min(3), Operator: true}},
+		{"house §1 operator's ttl above s-maxage and must-revalidate", "Cache-Control: s-maxage=60, must-revalidate",
+			func(r *Rule) { r.TTL, r.StaleIfError = min(3), min(5) }, Lifetime{Fresh: min(3), Operator: true, MustRevalidate: true}},
+		{"house §1 operator's windows alone, s-maxage holds", "Cache-Control: s-maxage=60",
+			func(r *Rule) { r.StaleIfError, r.StaleIfUnreachable = min(5), min(6) }, Lifetime{Fresh: min(1), MustRevalidate: true}},
 		{"house §1 operator's status on ttl: app", "Cache-Control: max-age=5", func(r *Rule) { r.Status = map[int]time.Duration{200: min(2)} }, Lifetime{Fresh: min(2), Operator: true}},
 		{"9213 targeted windows", "CDN-Cache-Control: max-age=60, stale-while-revalidate=120\nCache-Control: max-age=1, stale-if-error=9", nil, Lifetime{Fresh: min(1), StaleWhileRevalidate: min(2)}},
 		{"9213 targeted no-cache", "CDN-Cache-Control: max-age=60, no-cache\nCache-Control: max-age=1", nil, Lifetime{Fresh: min(1), NoCache: true}},
@@ -175,6 +187,12 @@ func TestLifetimeFlags(t *testing.T) {
 				t.Errorf("lifetime %+v\nwant     %+v", s.Lifetime, row.want)
 			}
 		})
+	}
+	p := mustPolicy(t, operatorRule)
+	for header, want := range map[string]bool{"Cache-Control: s-maxage=60": true, "Cache-Control: s-maxage=60, public": false} {
+		if s := store(t, p, get(t, "Authorization: Basic eA=="), answer(t, 200, header)); s.Lifetime.MustRevalidate != want {
+			t.Errorf("9111 §5.2.2.10 %q shares the answer to Authorization: must-revalidate %v", header, s.Lifetime.MustRevalidate)
+		}
 	}
 }
 

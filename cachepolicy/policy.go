@@ -173,8 +173,8 @@ type Lifetime struct {
 	// NoCache: every use needs a validation (no-cache, or a part of it that
 	// cannot be honoured alone).
 	NoCache bool
-	// MustRevalidate: never served stale (must-revalidate, proxy-revalidate,
-	// s-maxage; RFC 9111 §4.2.4).
+	// MustRevalidate: never served stale (RFC 9111 §4.2.4): must-revalidate,
+	// proxy-revalidate, and s-maxage where it made Fresh.
 	MustRevalidate bool
 	// Immutable is RFC 8246: the visitor's reload makes no validation.
 	Immutable bool

@@ -179,15 +179,14 @@ func (p *Policy) judge(r *Request, resp *Response) (*Stored, Reason) {
 	if named {
 		// The operator's time runs from arrival: only an age that the app
 		// declares counts, neither its clock nor its slowness.
-		e = expiry{fresh: operator + a.initialAge - a.declared, explicit: true}
+		e = expiry{fresh: operator + a.initialAge - a.declared, explicit: true, operator: true}
 	} else {
 		e = expire(h, &d, targeted, a)
 		if reason := p.unlimited(r, resp, &d, &e, a); reason != None {
 			return nil, reason
 		}
 	}
-	s.Lifetime = p.life(&d, e, s.InitialAge)
-	s.Lifetime.Operator = named
+	s.Lifetime = p.life(r, &d, e, s.InitialAge)
 	s.Lifetime.NoStore, s.Lifetime.NoTransform = d.noStore, noTransform(h)
 	if reason := s.useless(); reason != None {
 		return nil, reason
@@ -263,23 +262,28 @@ func (p *Policy) unlimited(r *Request, resp *Response, d *directives, e *expiry,
 }
 
 // life puts the lifetime together. The operator's stale windows stand where
-// the app's would; neither holds where stale use is prohibited. All ends
+// the app's would; neither holds where stale use is prohibited (RFC 9111
+// §4.2.4). s-maxage prohibits it as part of a lifetime (§5.2.2.10): where the
+// operator's stands above that, only the app's own windows are void; but not
+// where nothing else lets the answer to Authorization be shared. All ends
 // after MaxLife.
-func (p *Policy) life(d *directives, e expiry, initialAge time.Duration) Lifetime {
+func (p *Policy) life(r *Request, d *directives, e expiry, initialAge time.Duration) Lifetime {
+	above := e.operator && (d.public || !p.authorized(r))
 	l := Lifetime{
 		Fresh:          min(e.fresh, initialAge+MaxLife),
 		NoCache:        d.noCache,
-		MustRevalidate: d.noStale(),
+		MustRevalidate: d.mustRevalidate || d.proxyRevalidate || d.sMaxage.set && !above,
 		Immutable:      d.immutable,
+		Operator:       e.operator,
 		Heuristic:      e.heuristic,
 	}
 	if l.NoCache || l.MustRevalidate {
 		return l
 	}
 	window := func(operator time.Duration, app seconds) time.Duration {
-		w := app.d
-		if operator >= 0 {
-			w = operator
+		w := operator
+		if w < 0 && !d.sMaxage.set {
+			w = app.d
 		}
 		return max(0, min(w, MaxLife-max(0, l.Fresh-initialAge)))
 	}

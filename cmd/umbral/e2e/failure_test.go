@@ -107,7 +107,11 @@ func TestTheAppFails(t *testing.T) {
 			t.Parallel()
 			redis := storetest.StartRedis(t)
 			app := startApp(t, nil)
-			well := numbered()
+			pages := numbered()
+			well := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Cache-Control", "s-maxage=300") // a lifetime: the operator's stands above it
+				pages(w, r)
+			})
 			app.set(well)
 			front := startStoppable(t, app.Config.Handler)
 			e := startEdge(t, front.URL, redisURL(redis), failureRoutes, "REDIS_TIMEOUT=20s")
