@@ -27,6 +27,17 @@ func (p *Policy) Bypass(r *Request) Reason {
 	return None
 }
 
+// Pass decides what becomes of r where it is not answered from what is stored,
+// because of why: Forward, or GatewayTimeout for only-if-cached, which is
+// anybody's to ask (RFC 9111 §5.2.1.7). What is unsafe must be written through
+// whatever it asks (§4).
+func Pass(r *Request, why Reason) Decision {
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && requestControl(r.Header).onlyIfCached {
+		return Decision{Verdict: GatewayTimeout, Reason: RequestOnlyIfCached}
+	}
+	return Decision{Reason: why}
+}
+
 // Reuse decides what becomes of r (RFC 9111 §4). A Candidate without a
 // Stored is a miss: Forward, or GatewayTimeout for only-if-cached. It has
 // already been found by its key; Vary is checked again.

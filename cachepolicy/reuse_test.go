@@ -192,6 +192,28 @@ func TestBypass(t *testing.T) {
 	}
 }
 
+func TestPass(t *testing.T) {
+	for _, row := range []struct {
+		name, method, request string
+		verdict               Verdict
+		reason                Reason
+	}{
+		{"9111 §4 forwarded", "GET", "", Forward, RouteOff},
+		{"9111 §5.2.1.7 only-if-cached", "GET", "Cache-Control: only-if-cached", GatewayTimeout, RequestOnlyIfCached},
+		{"9111 §5.2.1.7 only-if-cached, HEAD", "HEAD", "Cache-Control: max-age=0, Only-If-Cached", GatewayTimeout, RequestOnlyIfCached},
+		{"9111 §4 what is unsafe is written through", "POST", "Cache-Control: only-if-cached", Forward, RouteOff},
+		{"9111 §5.2.1 another directive", "GET", "Cache-Control: no-cache", Forward, RouteOff},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := get(t, row.request)
+			r.Method = row.method
+			if d := Pass(r, RouteOff); d.Verdict != row.verdict || d.Reason != row.reason {
+				t.Errorf("verdict %v because of %v, want %v because of %v", d.Verdict, d.Reason, row.verdict, row.reason)
+			}
+		})
+	}
+}
+
 func TestErrorStatus(t *testing.T) {
 	for status := 100; status < 600; status++ {
 		if got, want := ErrorStatus(status), status == 500 || status == 502 || status == 503 || status == 504; got != want {

@@ -268,8 +268,12 @@ func (p *Proxy) judge(x *Exchange, f found, now time.Time) cachepolicy.Decision 
 		// Validated after this request arrived: by a flight that it waited for.
 		d.Verdict = cachepolicy.Serve
 	}
-	if d.Verdict == cachepolicy.Serve && x.Route.Rule.Scope != cachepolicy.Public && x.Visitor.NeedsApp(now) {
-		d = cachepolicy.Decision{Verdict: cachepolicy.Forward, Reason: cachepolicy.SessionRenewal, Age: d.Age, TTL: d.TTL}
+	if d.Verdict == cachepolicy.Serve && x.Route.Rule.Scope != cachepolicy.Public && x.Visitor.Due(now) {
+		renewal := cachepolicy.Pass(&x.Ask, cachepolicy.SessionRenewal)
+		if renewal.Verdict == cachepolicy.Forward && x.Visitor.NeedsApp(now) {
+			renewal.Age, renewal.TTL = d.Age, d.TTL
+			d = renewal
+		}
 	}
 	return d
 }
@@ -309,6 +313,10 @@ const popular = 2
 
 // pass forwards a request whose answer is nobody else's.
 func (p *Proxy) pass(w http.ResponseWriter, x *Exchange, why cachepolicy.Reason) {
+	if cachepolicy.Pass(&x.Ask, why).Verdict == cachepolicy.GatewayTimeout {
+		p.fail(w, x, errOnlyIfCached)
+		return
+	}
 	x.Status.Fwd, x.Status.Detail = fwdOfBypass(why), why
 	if err := x.Visitor.Resolve(x.R.Context()); err != nil {
 		p.fail(w, x, err)

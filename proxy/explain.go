@@ -53,8 +53,11 @@ func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity cachepoli
 		return ex
 	}
 	if reason := p.bypass(x); reason != cachepolicy.None {
-		ex.Decision.Reason = reason
-		ex.Status = cachepolicy.Status{Fwd: fwdOfBypass(reason), Detail: reason}
+		ex.Decision = cachepolicy.Pass(&x.Ask, reason)
+		ex.Status.Detail = ex.Decision.Reason
+		if ex.Decision.Verdict == cachepolicy.Forward {
+			ex.Status.Fwd = fwdOfBypass(reason)
+		}
 		return ex
 	}
 	f := p.find(ctx, x.Route, &x.Ask, x.Route.Key(&x.Ask), p.far)

@@ -114,6 +114,8 @@ var strangerCases = []play1{
 	c("9111 5.2.1.7 only-if-cached, nothing stored", "GET | Cache-Control: only-if-cached => 504 | "+gatewayTimeout),
 	c("9111 5.2.1.7 only-if-cached, fresh", "GET <- 200 | Cache-Control: max-age=60\nGET | Cache-Control: only-if-cached"),
 	c("9111 5.2.1.7 only-if-cached, stale", "GET <- 200 | Cache-Control: max-age=0 | ETag: \"a\"\nGET | Cache-Control: only-if-cached => 504 | "+gatewayTimeout),
+	c("9111 5.2.1.7 only-if-cached, and a path that is not looked up", "GET a//b | Cache-Control: only-if-cached => 504 | "+gatewayTimeout+" | Cache-Status~ detail=request-only-if-cached"),
+	c("9111 4 only-if-cached, and what is unsafe is written through", "POST | Cache-Control: only-if-cached | * a <- 200"),
 	c("5.2.1 no-cache", "GET <- 200 | Cache-Control: max-age=60\nGET | Cache-Control: no-cache"),
 	c("5.2.1 max-age=0", "GET <- 200 | Cache-Control: max-age=60\nGET | Cache-Control: max-age=0"),
 	c("5.2.1 no-store", "GET | Cache-Control: no-store <- 200 | Cache-Control: max-age=60\nGET"),

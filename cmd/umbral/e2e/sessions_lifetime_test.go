@@ -174,6 +174,9 @@ func TestASlidingAppIsAskedInTheLastQuarter(t *testing.T) {
 	asked := app.Asked.Load()
 	var through time.Time
 	e.eventually("a request let through", func() bool {
+		if a := c.get("/mine/", "Cache-Control: only-if-cached"); !a.Hit() {
+			t.Errorf("only-if-cached was let through as %s", a.Umbral())
+		}
 		at := time.Now()
 		if a := c.get("/mine/"); !a.Hit() {
 			through = at
