@@ -65,7 +65,13 @@
 //     §12.5.4 gives it no meaning: apps do.
 //   - Parts are not combined without a strong entity-tag; Last-Modified does
 //     not do, however strong.
-//   - HEAD's answers are not stored, they freshen what is (§4.3.5).
+//   - HEAD's answers are not stored; they freshen what is (§4.3.5) where they
+//     could have been stored for everybody as a GET's.
+//   - A 304 freshens what was found for its request and nothing else: no other
+//     variant, whatever validator it has (§4.3.4). To Authorization it must
+//     allow sharing itself (§3.5).
+//   - Under the operator's ttl s-maxage forbids the app's stale windows and not
+//     the operator's (§5.2.2.10).
 //   - A request's own directives are honoured only from those who are
 //     trusted, only-if-cached aside (§5.2.1 leaves it to the cache).
 //   - Vary: Accept-Encoding makes no variants, unless no-transform: the edge
