@@ -138,8 +138,8 @@ func FuzzRange(f *testing.F) {
 		if ok && (part.First < 0 || part.Len() < 1 || part.Last >= part.Total) {
 			t.Fatalf("%q: %+v", contentRange, part)
 		}
-		if ok && part.covers(r) {
-			spans, status := SelectRanges(r, &Stored{Status: 206, Part: &part}, part.Len())
+		if s := (&Stored{Status: 206, Part: &part}); ok && s.answers(r) {
+			spans, status := SelectRanges(r, s, part.Len())
 			if status != 206 || slices.ContainsFunc(spans, func(s Span) bool { return s.First < part.First || s.Last > part.Last }) {
 				t.Fatalf("%q of %+v: %v, %d", value, part, spans, status)
 			}
@@ -268,7 +268,7 @@ func FuzzResponse(f *testing.F) {
 			p.FreshenByHead(r, s, 10, resp)
 			p.Present(s)
 			Combine(s, s)
-			s.Missing()
+			p.Missing(r, s)
 			p.PresentLive(r, resp)
 		}
 	})

@@ -26,11 +26,15 @@ func parseContentRange(lines []string) (Part, bool) {
 	return p, p.First <= p.Last && p.Last < p.Total && p.Total < 1<<62
 }
 
-// covers reports whether the request is for ranges that all lie within the
-// part (RFC 9111 §3.3).
-func (p *Part) covers(r *Request) bool {
-	lines := r.Header["Range"]
-	if r.Method != http.MethodGet || len(lines) != 1 {
+// answers reports whether a stored response holds all that the request is for:
+// a part, only ranges that lie within it (RFC 9111 §3.3), and only where
+// If-Range does not ask for the whole instead (RFC 9110 §13.1.5).
+func (s *Stored) answers(r *Request) bool {
+	p, lines := s.Part, r.Header["Range"]
+	if p == nil {
+		return true
+	}
+	if r.Method != http.MethodGet || len(lines) != 1 || !ifRange(r, s) {
 		return false
 	}
 	spans, ok := parseRange(lines[0], p.Total)
@@ -48,17 +52,24 @@ func (p *Part) covers(r *Request) bool {
 	return true
 }
 
-// Missing is the Range and If-Range with which to ask for what a stored part
-// lacks, where that is one stretch at its end or its beginning and the part
-// has a strong entity-tag (RFC 9111 §3.4); ok is false otherwise.
-func (s *Stored) Missing() (byteRange, ifRange string, ok bool) {
-	switch p := s.Part; {
-	case p == nil || p.Len() == p.Total || !strongTag(s.ETag):
+// Missing is the Range and If-Range with which to answer r, a request for the
+// whole, by asking for what a stored part lacks (RFC 9111 §3.4): ok, where that
+// is one stretch at its end or its beginning, the part has a strong
+// entity-tag, and as far as is known the whole may be stored for r. The rest
+// alone would be of no use to who asked for all.
+func (p *Policy) Missing(r *Request, s *Stored) (byteRange, ifRange string, ok bool) {
+	part := s.Part
+	if part == nil || part.Len() == part.Total || len(r.Header["Range"]) > 0 || !strongTag(s.ETag) || p.tooLarge(part.Total) {
 		return "", "", false
-	case p.First == 0:
-		return "bytes=" + strconv.FormatInt(p.Last+1, 10) + "-", s.ETag, true
-	case p.Last == p.Total-1:
-		return "bytes=0-" + strconv.FormatInt(p.First-1, 10), s.ETag, true
+	}
+	if d, _ := govern(s.Fields.Header()); p.authorized(r) && !d.sharedConsent() {
+		return "", "", false
+	}
+	switch {
+	case part.First == 0:
+		return "bytes=" + strconv.FormatInt(part.Last+1, 10) + "-", s.ETag, true
+	case part.Last == part.Total-1:
+		return "bytes=0-" + strconv.FormatInt(part.First-1, 10), s.ETag, true
 	}
 	return "", "", false
 }

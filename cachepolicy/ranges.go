@@ -61,7 +61,7 @@ func SelectRanges(r *Request, s *Stored, size int64) ([]Span, int) {
 	if s.Part != nil {
 		for _, span := range spans {
 			if span.First < s.Part.First || span.Last > s.Part.Last {
-				return nil, http.StatusOK // not reached: Reuse has asked covers
+				return nil, http.StatusOK // only where the app sent another part than it was asked for
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func (p *Policy) verdict(r *Request, c Candidate, ask *requestDirectives, now ti
 	l := &s.Lifetime
 	age := s.age(now)
 	d := Decision{Age: age, TTL: l.Fresh - age}
-	if s.Part != nil && !s.Part.covers(r) {
+	if !s.answers(r) {
 		d.Reason = PartMismatch
 		return d
 	}

@@ -83,6 +83,8 @@ func TestReuse(t *testing.T) {
 		{"9111 §3.3 a part for two ranges within", partial, 1, "Range: bytes=0-1,3-4", Serve, None, nil},
 		{"9111 §3.3 a part for a range beyond", partial, 1, "Range: bytes=2-7", Forward, PartMismatch, nil},
 		{"9111 §3.3 a part for a suffix", partial, 1, "Range: bytes=-2", Forward, PartMismatch, nil},
+		{"9110 §13.1.5 a part, If-Range holds", partial, 1, "Range: bytes=2-4\nIf-Range: \"a\"", Serve, None, nil},
+		{"9110 §13.1.5 a part, If-Range asks for the whole", partial, 1, "Range: bytes=2-4\nIf-Range: \"b\"", Forward, PartMismatch, nil},
 		{"9111 §3.3 a part for another unit", partial, 1, "Range: lines=2-4", Forward, PartMismatch, nil},
 		{"9111 §3.3 a part, stale", partial, 61, "Range: bytes=2-4", Validate, Stale, nil},
 	} {

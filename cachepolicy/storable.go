@@ -23,7 +23,7 @@ func (p *Policy) Storable(r *Request, resp *Response) (*Stored, Reason) {
 	if reason != None {
 		return nil, reason
 	}
-	if p.Rule.MaxObject > 0 && resp.Length > p.Rule.MaxObject {
+	if p.tooLarge(resp.Length) {
 		return nil, TooLarge
 	}
 	s, reason := p.judge(r, resp)
@@ -33,6 +33,10 @@ func (p *Policy) Storable(r *Request, resp *Response) (*Stored, Reason) {
 	s.Part = part
 	return s, None
 }
+
+// tooLarge reports whether so many bytes are more than the rule lets one
+// stored response have.
+func (p *Policy) tooLarge(size int64) bool { return p.Rule.MaxObject > 0 && size > p.Rule.MaxObject }
 
 // storableRequest looks at what went up.
 func (p *Policy) storableRequest(r *Request, resp *Response) Reason {

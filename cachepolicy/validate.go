@@ -35,7 +35,8 @@ func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) bool {
 }
 
 // Freshen updates s by a 304 that answered its validation (RFC 9111 §4.3.4,
-// §3.2). false: the 304 does not select s, and may not be used for it.
+// §3.2). false: the 304 does not select s, or s is a part that is not what r
+// is for, and may not be used for it.
 //
 // A strong entity-tag selects what has the same; else a weak one, or
 // Last-Modified, what has the same by weak comparison; a 304 with no
@@ -52,7 +53,7 @@ func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) bool {
 // worked out anew, as Storable would; where the header no longer allows
 // storing, the result's Unkept says why: it answers r, then it must go.
 func (p *Policy) Freshen(r *Request, s *Stored, nm *Response) (*Stored, bool) {
-	if s == nil || nm.Status != http.StatusNotModified || !selects(s, nm) || p.foreign(r, s, nm) {
+	if s == nil || nm.Status != http.StatusNotModified || !selects(s, nm) || !s.answers(r) || p.foreign(r, s, nm) {
 		return nil, false
 	}
 	return p.update(r, s, nm), true

@@ -308,6 +308,7 @@ func (f *fetch) asSelf() {
 	f.sharedToken = false
 	f.plan.access = sessions.AccessFull
 	f.plain()
+	f.whole()
 	f.visitor.Prepare(f.req, sessions.AccessFull, nil)
 }
 
@@ -316,6 +317,10 @@ func (f *fetch) asSelf() {
 func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolicy.Response) (bool, error) {
 	stored, reason := f.storable(r)
 	f.status.FwdStatus = 0
+	if f.completes && r.Status == http.StatusPartialContent && !f.completed(stored) {
+		resp.Body.Close()
+		return false, errIncomplete
+	}
 	if stored == nil {
 		if r.Status < 500 && f.plan.decision.Reason != cachepolicy.SessionRenewal && reason != cachepolicy.Authorization {
 			f.superseded(ctx)

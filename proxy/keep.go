@@ -31,9 +31,6 @@ func (f *fetch) collect(ctx context.Context, c *capture, e *store.Entry) (bool, 
 		return false, ErrBadAnswer
 	}
 	f.combine(e)
-	if f.completes && e.Response.Part != nil {
-		return false, errIncomplete
-	}
 	madeTag(e.Response, e.Body)
 	f.route.Adopt(&f.ask, e.Response, f.plan.found.index)
 	f.p.putVariant(ctx, f.route, &f.ask, f.plan.found, e)

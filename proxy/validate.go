@@ -25,10 +25,10 @@ func (f *fetch) condition() {
 		f.plan.validate = f.route.SetValidators(f.req.Header, stored, f.plan.found.index)
 		return
 	}
-	if stored == nil || len(f.ask.Header["Range"]) > 0 {
+	if stored == nil {
 		return
 	}
-	if span, ifRange, ok := stored.Missing(); ok {
+	if span, ifRange, ok := f.route.Missing(&f.ask, stored); ok {
 		f.req = f.req.Clone(f.req.Context())
 		f.req.Header["Range"], f.req.Header["If-Range"] = []string{span}, []string{ifRange}
 		f.ask.Header = f.ask.Header.Clone()
@@ -40,8 +40,24 @@ func (f *fetch) condition() {
 // errIncomplete says that what was to complete a stored part does not.
 var errIncomplete = errors.New("proxy: the app's part does not complete what is stored")
 
-// whole takes back the range of the edge's own.
+// completed reports whether the part that the edge has asked for makes, with
+// the stored one, the whole that the visitor has asked for.
+func (f *fetch) completed(part *cachepolicy.Stored) bool {
+	if part == nil {
+		return false
+	}
+	if part.Whole().Part == nil {
+		return true
+	}
+	all, ok := cachepolicy.Combine(f.plan.found.entry.Response, part)
+	return ok && all.Part == nil
+}
+
+// whole takes back the range of the edge's own, if there is one.
 func (f *fetch) whole() {
+	if !f.completes {
+		return
+	}
 	f.completes = false
 	f.req = f.req.Clone(f.req.Context())
 	delete(f.req.Header, "Range")

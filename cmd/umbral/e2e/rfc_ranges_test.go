@@ -53,6 +53,9 @@ var rangeCases = []play1{
 		GET | Range: bytes=0-1 | If-Range: {-1000} => 206 | "01"
 		GET | Range: bytes=0-1 | If-Range: {-500} => 200
 		GET | Range: bytes=0-1 | If-Range: {-2000} => 200`),
+	c("9110 13.1.5 If-Range, of a part", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET | Range: bytes=1-2 | If-Range: "a" => 206 | "12"
+		GET | Range: bytes=1-2 | If-Range: "b" <- 200 | Cache-Control: max-age=60 | ETag: "c" | * abcdefghij => up If-Range: "b" | 200 | "abcdefghij"`),
 	c("9110 13.2.2 conditions come before ranges", `GET <- 200 | Cache-Control: max-age=60 | ETag: "a" | * 0123456789
 		GET | Range: bytes=0-1 | If-None-Match: "a" => 304 | ""
 		GET | Range: bytes=0-1 | If-None-Match: "b" => 206 | "01"
@@ -130,6 +133,25 @@ var rangeCases = []play1{
 		GET | Range: bytes=0-4 => 206 | "01234"`),
 	c("9111 3.4 the rest is not to be found", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
 		GET <- 404 => 404`),
+	c("9111 3.4 the rest may not be stored", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET <- 206 | Cache-Control: no-store | Content-Range: bytes 5-9/10 | ETag: "a" | * 56789 <- 200 | Cache-Control: no-store | * 0123456789 => up Range: bytes=5- | 200 | "0123456789" | Content-Range: -`),
+	c("9111 3.4 the rest is one visitor's", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET <- 206 | Cache-Control: private, max-age=60 | Content-Range: bytes 5-9/10 | ETag: "a" | * 56789 <- 200 | Cache-Control: no-store | * 0123456789 => up Range: bytes=5- | 200 | "0123456789" | Content-Range: -`),
+	c("9111 3.4 the rest sets a cookie", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET <- 206 | Cache-Control: max-age=60 | Set-Cookie: a=b | Content-Range: bytes 5-9/10 | ETag: "a" | * 56789 <- 200 | Cache-Control: no-store | * 0123456789 => up Range: bytes=5- | 200 | "0123456789" | Content-Range: -`),
+	c("9111 3.4 the rest varies by everything", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET <- 206 | Cache-Control: max-age=60 | Vary: * | Content-Range: bytes 5-9/10 | ETag: "a" | * 56789 <- 200 | Cache-Control: no-store | * 0123456789 => up Range: bytes=5- | 200 | "0123456789" | Content-Range: -`),
+	c("9111 3.4 the rest does not say where it lies", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET <- 206 | Cache-Control: max-age=60 | ETag: "a" | * 56789 <- 200 | Cache-Control: no-store | * 0123456789 => up Range: bytes=5- | 200 | "0123456789" | Content-Range: -`),
+	c("9111 3.4 the rest comes in several parts", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET <- 206 | Cache-Control: max-age=60 | ETag: "a" | Content-Type: multipart/byteranges; boundary=x | * --x-- <- 200 | Cache-Control: no-store | * 0123456789 => up Range: bytes=5- | 200 | "0123456789" | Content-Range: -`),
+	c("9111 3.5 the rest is not asked for where it could not be kept", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET | Authorization: Basic YTpi <- 200 | Cache-Control: max-age=60 | ETag: "a" | * 0123456789 => up Range: - | 200 | "0123456789"`),
+	c("9111 3.5 the rest is asked for where all may have it", `GET | Range: bytes=0-4 <- 206 | Cache-Control: public, max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET | Authorization: Basic YTpi <- 206 | Cache-Control: public, max-age=60 | Content-Range: bytes 5-9/10 | ETag: "a" | * 56789 => up Range: bytes=5- | 200 | "0123456789"
+		GET => "0123456789"`),
+	c("9111 3.3 a part is not the whole of a new variant", `GET | Foo: 1 | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Vary: Foo | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET | Foo: 2 <- 304 | ETag: "a" | Vary: Foo <- 200 | Cache-Control: max-age=60 | Vary: Foo | ETag: "a" | * 0123456789 => 200 | "0123456789"`),
 	c("9111 3.4 the rest has changed", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
 		GET <- 200 | Cache-Control: max-age=60 | ETag: "b" | * abcdefghij => "abcdefghij"
 		GET => "abcdefghij"`),
