@@ -267,7 +267,7 @@ func FuzzResponse(f *testing.F) {
 			p.Freshen(r, s, &nm)
 			p.FreshenByHead(r, s, 10, resp)
 			p.Present(s)
-			Combine(s, s)
+			p.Combine(s, s)
 			p.Missing(r, s)
 			p.PresentLive(r, resp)
 		}

@@ -74,12 +74,18 @@ func (p *Policy) Missing(r *Request, s *Stored) (byteRange, ifRange string, ok b
 	return "", "", false
 }
 
+// combineShare: what is added to a part must be at least one in so many of what
+// comes of it, unless that is the whole. All of it is written anew; else each
+// byte that somebody asks for could cost max_object.
+const combineShare = 16
+
 // Combine puts two parts of one representation together (RFC 9111 §3.4): s,
 // which is stored, and more, which is newer and whose header wins. They must
-// share a strong entity-tag and touch or overlap. The body is that of s up
-// to more.Part.First, then more's, then what s has beyond. A part that has
-// become whole is a 200 without Part.
-func Combine(s, more *Stored) (*Stored, bool) {
+// share a strong entity-tag and touch or overlap, and come to no more than the
+// rule lets be stored. The body is that of s up to more.Part.First, then
+// more's, then what s has beyond. A part that has become whole is a 200 without
+// Part.
+func (p *Policy) Combine(s, more *Stored) (*Stored, bool) {
 	if s.Part == nil || more.Part == nil || s.Status != http.StatusPartialContent || more.Status != http.StatusPartialContent ||
 		!strongEqual(s.ETag, more.ETag) || s.Part.Total != more.Part.Total || s.Scope != more.Scope ||
 		!slices.Equal(s.VaryFields, more.VaryFields) || !slices.Equal(s.VaryValues, more.VaryValues) ||
@@ -89,11 +95,14 @@ func Combine(s, more *Stored) (*Stored, bool) {
 	if more.Part.First > s.Part.Last+1 || s.Part.First > more.Part.Last+1 {
 		return nil, false
 	}
+	part := Part{min(s.Part.First, more.Part.First), max(s.Part.Last, more.Part.Last), s.Part.Total}
+	if p.tooLarge(part.Len()) || part.Len() < part.Total && more.Part.Len() < part.Len()/combineShare {
+		return nil, false
+	}
 	out := *more
 	h := s.Fields.Header()
 	maps.Copy(h, more.Fields.Header())
 	out.Tags = distinct(slices.Concat(s.Tags, more.Tags))
-	part := Part{min(s.Part.First, more.Part.First), max(s.Part.Last, more.Part.Last), s.Part.Total}
 	delete(h, "Content-Length")
 	h["Content-Range"] = []string{"bytes " + strconv.FormatInt(part.First, 10) + "-" +
 		strconv.FormatInt(part.Last, 10) + "/" + strconv.FormatInt(part.Total, 10)}

@@ -100,6 +100,7 @@ func TestCombine(t *testing.T) {
 	part := func(fields, contentRange string) *Stored {
 		return store(t, p, get(t, "Range: bytes=0-1"), answer(t, 206, "Cache-Control: max-age=60\nContent-Range: bytes "+contentRange+"\n"+fields))
 	}
+	p.Rule.MaxObject = 1000
 	for _, row := range []struct {
 		name   string
 		a, b   *Stored
@@ -116,10 +117,14 @@ func TestCombine(t *testing.T) {
 		{"9111 §3.4 weak tags", part(`ETag: W/"a"`, "0-4/20"), part(`ETag: W/"a"`, "5-9/20"), false, 0, nil},
 		{"9111 §3.4 no tags", part("", "0-4/20"), part("", "5-9/20"), false, 0, nil},
 		{"9111 §3.4 dates", part("Last-Modified: "+at(-99), "0-4/20"), part("Last-Modified: "+at(-99), "5-9/20"), false, 0, nil},
+		{"CACHING §4 as large as may be", part(`ETag: "a"`, "0-499/2000"), part(`ETag: "a"`, "500-999/2000"), true, 206, &Part{0, 999, 2000}},
+		{"CACHING §4 too large", part(`ETag: "a"`, "0-499/2000"), part(`ETag: "a"`, "500-1000/2000"), false, 0, nil},
+		{"CACHING §4 little to much", part(`ETag: "a"`, "0-499/2000"), part(`ETag: "a"`, "500-504/2000"), false, 0, nil},
+		{"CACHING §4 little to much, and so the whole", part(`ETag: "a"`, "0-499/505"), part(`ETag: "a"`, "500-504/505"), true, 200, nil},
 		{"9111 §3.4 another length", part(`ETag: "a"`, "0-4/20"), part(`ETag: "a"`, "5-9/21"), false, 0, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			out, ok := Combine(row.a, row.b)
+			out, ok := p.Combine(row.a, row.b)
 			if ok != row.ok {
 				t.Fatalf("combined: %v", ok)
 			}
@@ -129,7 +134,7 @@ func TestCombine(t *testing.T) {
 		})
 	}
 	a, b := part("ETag: \"a\"\nX-A: 1\nX-Both: 1", "0-4/20"), part("ETag: \"a\"\nX-Both: 2", "5-9/20")
-	out, _ := Combine(a, b)
+	out, _ := p.Combine(a, b)
 	if out.Fields.Get("X-A") != "1" || out.Fields.Get("X-Both") != "2" || out.Fields.Get("Content-Range") != "bytes 0-9/20" {
 		t.Errorf("9111 §3.4: the new header wins: %v", out.Fields)
 	}

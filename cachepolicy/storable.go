@@ -23,7 +23,7 @@ func (p *Policy) Storable(r *Request, resp *Response) (*Stored, Reason) {
 	if reason != None {
 		return nil, reason
 	}
-	if p.tooLarge(resp.Length) {
+	if p.tooLarge(resp.Length) || part != nil && p.tooLarge(part.Len()) {
 		return nil, TooLarge
 	}
 	s, reason := p.judge(r, resp)

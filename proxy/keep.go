@@ -51,7 +51,7 @@ func (f *fetch) combine(e *store.Entry) {
 	if old == nil || e.Response.Part == nil {
 		return
 	}
-	whole, ok := cachepolicy.Combine(old.Response, e.Response)
+	whole, ok := f.route.Combine(old.Response, e.Response)
 	if !ok {
 		return
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -62,5 +63,57 @@ func TestARestIsNeverTheAnswerToTheWhole(t *testing.T) {
 				t.Errorf("the app was asked %d times, expected %d", n, row.asked)
 			}
 		})
+	}
+}
+
+// undeclared is a ResponseWriter that declares no length.
+type undeclared struct{ http.ResponseWriter }
+
+func (u undeclared) WriteHeader(status int) {
+	u.Header().Del("Content-Length")
+	u.ResponseWriter.WriteHeader(status)
+}
+
+// TestALargePartStreams: what is larger than max_object goes on as it comes,
+// whether its length is declared or not.
+func TestALargePartStreams(t *testing.T) {
+	file := strings.Repeat("0123456789abcdef", 10_000)
+	b := newBed(t, 64<<20, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/chunked") {
+			w = undeclared{w}
+		}
+		files(file)(w, r)
+	}, cachepolicy.Rule{Pattern: "/app/", TTL: cachepolicy.AppTTL, MaxObject: 64 << 10, StaleWhileRevalidate: -1, StaleIfError: -1})
+	for _, path := range []string{"/app/declared", "/app/chunked"} {
+		for range 2 {
+			head, body := b.dial(t).ask(plain(path, "Range: bytes=16-"))
+			if !strings.HasPrefix(head, "HTTP/1.1 206") || body != file[16:] || !strings.Contains(head, "detail=too-large") && !strings.Contains(head, "detail=hit-for-miss") {
+				t.Errorf("%s: %s%d bytes", path, head, len(body))
+			}
+			if chunked := strings.Contains(head, "Transfer-Encoding: chunked"); chunked != strings.HasSuffix(path, "/chunked") {
+				t.Errorf("%s is chunked: %v", path, chunked)
+			}
+		}
+	}
+}
+
+// TestPartsDoNotAddUpToMoreThanIsStored: RFC 9111 §3.4 within max_object.
+func TestPartsDoNotAddUpToMoreThanIsStored(t *testing.T) {
+	const step = 30 << 10
+	file := strings.Repeat("0123456789abcdef", 10_000)
+	b := newBed(t, 64<<20, files(file),
+		cachepolicy.Rule{Pattern: "/app/", TTL: cachepolicy.AppTTL, MaxObject: 64 << 10, StaleWhileRevalidate: -1, StaleIfError: -1})
+	for from := 0; from < len(file); from += step {
+		last := min(from+step, len(file)) - 1
+		head, body := b.dial(t).ask(plain("/app/file", fmt.Sprintf("Range: bytes=%d-%d", from, last)))
+		if !strings.HasPrefix(head, "HTTP/1.1 206") || body != file[from:last+1] || !strings.Contains(head, "; stored") {
+			t.Errorf("%s%d bytes", head, len(body))
+		}
+	}
+	if head, body := b.dial(t).ask(plain("/app/file", "Range: bytes=0-10")); strings.Contains(head, "umbral; hit") || body != file[:11] {
+		t.Errorf("%s%s", head, body)
+	}
+	if head, body := b.dial(t).ask(plain("/app/file")); !strings.HasPrefix(head, "HTTP/1.1 200") || body != file || strings.Contains(head, "stored") {
+		t.Errorf("%s%d bytes", head, len(body))
 	}
 }

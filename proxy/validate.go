@@ -49,7 +49,7 @@ func (f *fetch) completed(part *cachepolicy.Stored) bool {
 	if part.Whole().Part == nil {
 		return true
 	}
-	all, ok := cachepolicy.Combine(f.plan.found.entry.Response, part)
+	all, ok := f.route.Combine(f.plan.found.entry.Response, part)
 	return ok && all.Part == nil
 }
 
