@@ -121,6 +121,19 @@ func (f Fields) AddTo(h http.Header) {
 	}
 }
 
+// Without is f less the lines of some fields.
+func (f Fields) Without(names ...string) Fields {
+	h := f.Header()
+	before := len(h)
+	for _, name := range names {
+		delete(h, name)
+	}
+	if len(h) == before {
+		return f
+	}
+	return Pack(h)
+}
+
 // With is f with one line for name in place of those that it has.
 func (f Fields) With(name, value string) Fields {
 	h := f.Header()

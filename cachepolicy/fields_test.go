@@ -23,6 +23,9 @@ func TestFields(t *testing.T) {
 	if got := f.With("B", "x"); !slices.Equal(got.Values("B"), []string{"x"}) || f.Get("B") != "2" {
 		t.Errorf("With: %q", got)
 	}
+	if got := f.Without("D", "B", "E"); got.String() != "A: 1: one\r\n" || f.Without("b") != f {
+		t.Errorf("Without: %q", got)
+	}
 	if again, ok := ParseFields(f.String()); !ok || again != f {
 		t.Error("does not read what it wrote")
 	}

@@ -58,6 +58,10 @@ func hiddenFrom(name string) bool {
 	return edgeField(name)
 }
 
+// contentDigest reports whether a field holds for the content of one message,
+// and not for that of another with another part of the same (RFC 9530 §2).
+func contentDigest(name string) bool { return name == "Content-Digest" || name == "Content-Md5" }
+
 // connectionNames are the fields that Connection names, in canonical form. A
 // name without which the message would mean something else is not obeyed:
 // nobody may make the edge forget Cache-Control.

@@ -103,7 +103,7 @@ func (p *Policy) Combine(s, more *Stored) (*Stored, bool) {
 	h := s.Fields.Header()
 	maps.Copy(h, more.Fields.Header())
 	out.Tags = distinct(slices.Concat(s.Tags, more.Tags))
-	delete(h, "Content-Length")
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return name == "Content-Length" || contentDigest(name) })
 	h["Content-Range"] = []string{"bytes " + strconv.FormatInt(part.First, 10) + "-" +
 		strconv.FormatInt(part.Last, 10) + "/" + strconv.FormatInt(part.Total, 10)}
 	out.Part, out.Fields = &part, Pack(h)

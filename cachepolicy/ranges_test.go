@@ -133,10 +133,14 @@ func TestCombine(t *testing.T) {
 			}
 		})
 	}
-	a, b := part("ETag: \"a\"\nX-A: 1\nX-Both: 1", "0-4/20"), part("ETag: \"a\"\nX-Both: 2", "5-9/20")
+	a := part("ETag: \"a\"\nX-A: 1\nX-Both: 1\nContent-MD5: a", "0-4/20")
+	b := part("ETag: \"a\"\nX-Both: 2\nContent-Digest: sha-256=:b:\nRepr-Digest: sha-256=:ab:", "5-9/20")
 	out, _ := p.Combine(a, b)
 	if out.Fields.Get("X-A") != "1" || out.Fields.Get("X-Both") != "2" || out.Fields.Get("Content-Range") != "bytes 0-9/20" {
 		t.Errorf("9111 §3.4: the new header wins: %v", out.Fields)
+	}
+	if out.Fields.Get("Content-Digest") != "" || out.Fields.Get("Content-Md5") != "" || out.Fields.Get("Repr-Digest") != "sha-256=:ab:" {
+		t.Errorf("9530 §2: a digest of one part's content: %v", out.Fields)
 	}
 }
 

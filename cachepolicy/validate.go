@@ -48,7 +48,7 @@ func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) bool {
 //
 // Every field of the 304 replaces the stored one, but for those that belong
 // to the message and not to the resource (hop-by-hop fields, Set-Cookie,
-// Content-Length) and those on which the stored bytes depend
+// Content-Length, Content-Digest) and those on which the stored bytes depend
 // (Content-Encoding, Content-Range). All that follows from the header is
 // worked out anew, as Storable would; where the header no longer allows
 // storing, the result's Unkept says why: it answers r, then it must go.
@@ -106,7 +106,7 @@ func (p *Policy) update(r *Request, s *Stored, by *Response) *Stored {
 	for name, lines := range by.Header {
 		switch {
 		case hopByHop(name), slices.Contains(named, name):
-		case name == "Content-Length", name == "Content-Encoding", name == "Content-Range":
+		case name == "Content-Length", name == "Content-Encoding", name == "Content-Range", name == "Content-Digest":
 		default:
 			merged[name] = lines
 		}

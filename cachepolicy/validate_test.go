@@ -157,6 +157,8 @@ func TestFreshen(t *testing.T) {
 		Content-Length: 999
 		Content-Encoding: br
 		Content-Range: bytes 0-1/2
+		Content-Digest: sha-256=:none:
+		Repr-Digest: sha-256=:a:
 		Connection: X-Hop
 		X-Hop: 1
 		Set-Cookie2: a=b
@@ -172,7 +174,7 @@ func TestFreshen(t *testing.T) {
 	for name, want := range map[string]string{
 		"Cache-Control": "max-age=600, stale-if-error=60", "Content-Type": "text/plain", "Content-Length": "5", "Content-Encoding": "gzip",
 		"X-Old": "1", "X-New": "1", "X-Both": "3", "X-Hop": "", "Connection": "", "Content-Range": "", "Set-Cookie2": "", "Age": "",
-		"X-Edge-Session-User": "", "Date": at(90),
+		"X-Edge-Session-User": "", "Date": at(90), "Content-Digest": "", "Repr-Digest": "sha-256=:a:",
 	} {
 		if got := out.Fields.Get(name); got != want {
 			t.Errorf("9111 §3.2: %s: %q, want %q", name, got, want)

@@ -132,7 +132,7 @@ const discardTime = 5 * time.Second
 // representationFields speak of an answer that is not sent after all.
 var representationFields = []string{
 	"Content-Encoding", "Content-Language", "Content-Range", "Content-Disposition", "Etag", "Last-Modified",
-	"Accept-Ranges", "Age", "Expires", "Vary", "Trailer", "Set-Cookie", "Link",
+	"Content-Digest", "Content-Md5", "Repr-Digest", "Digest", "Accept-Ranges", "Age", "Expires", "Vary", "Trailer", "Set-Cookie", "Link",
 }
 
 // page is the body in the form that Accept asks for: HTML where it names

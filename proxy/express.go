@@ -152,9 +152,9 @@ func (f *form) answer(b []byte, x *Exchange, s *served) (code int, head, body []
 	b = strconv.AppendInt(append(b, "HTTP/1.1 "...), int64(code), 10)
 	b = append(append(append(b, ' '), http.StatusText(code)...), "\r\n"...)
 	if code == http.StatusNotModified {
-		b = appendUnchanged(b, s.shown)
+		b = appendUnchanged(b, f.shown)
 	} else {
-		b = append(b, s.shown.String()...)
+		b = append(b, f.shown.String()...)
 		if f.coding != Plain {
 			b = appendField(b, "Content-Encoding", f.coding.String())
 		}
@@ -172,7 +172,9 @@ func (f *form) answer(b []byte, x *Exchange, s *served) (code int, head, body []
 // appendUnchanged appends what a 304 says of fields.
 func appendUnchanged(b []byte, fields cachepolicy.Fields) []byte {
 	for name, value := range fields.All() {
-		if name != "Content-Type" && name != "Content-Encoding" {
+		switch name {
+		case "Content-Type", "Content-Encoding", "Content-Digest", "Content-Md5":
+		default:
 			b = appendField(b, name, value)
 		}
 	}

@@ -58,7 +58,7 @@ func askForPage(out *http.Request) {
 // Fields that speak of the bytes of a template, and of how long an answer may
 // be kept; neither hold for a page made of it.
 var (
-	aboutTemplate = [...]string{"Etag", "Last-Modified", "Accept-Ranges", "Content-Length", "Content-Digest", "Repr-Digest", "Digest", "Content-Md5"}
+	aboutTemplate = [...]string{"Etag", "Last-Modified", "Accept-Ranges", "Content-Length", "Content-Digest", "Content-Md5", "Repr-Digest", "Digest"}
 	aboutKeeping  = [...]string{"Expires", "Pragma", "Cdn-Cache-Control", "Surrogate-Control", "No-Vary-Search", "Cache-Groups"}
 )
 

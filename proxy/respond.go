@@ -23,8 +23,6 @@ import (
 // never used again.
 type served struct {
 	route *Route // whose rule it follows
-	// shown is the header without Age, Cache-Status, and what a form says.
-	shown cachepolicy.Fields
 	plain form
 	// encodable: the edge may serve it in other codings.
 	encodable bool
@@ -34,7 +32,9 @@ type served struct {
 
 // form is a body in one coding with what speaks of it.
 type form struct {
-	view   *cachepolicy.Stored // as stored, with the validator that is shown
+	view *cachepolicy.Stored // as stored, with the validator that is shown
+	// shown is the header without Age, Cache-Status, and what stands below.
+	shown  cachepolicy.Fields
 	body   []byte
 	tag    string // Etag, "" for none
 	coding Coding // that the edge added
@@ -72,13 +72,20 @@ func newServed(route *Route, e *store.Entry) *served {
 	if s.encodable {
 		h["Vary"] = addField(h["Vary"], "Accept-Encoding")
 	}
-	s.shown = cachepolicy.Pack(h)
+	s.plain.shown = cachepolicy.Pack(h)
 	return s
 }
 
+// digests hold for the bytes that the app made (RFC 9530): the first two for
+// its message's content, the others for the representation in its coding.
+var digests = [...]string{"Content-Digest", "Content-Md5", "Repr-Digest", "Digest"}
+
+// contentDigests hold for no part of the content, and where there is none.
+var contentDigests = digests[:2]
+
 // fill puts on h what is the same for all whom f answers.
-func (f *form) fill(h http.Header, s *served) {
-	s.shown.AddTo(h)
+func (f *form) fill(h http.Header) {
+	f.shown.AddTo(h)
 	if f.tag != "" {
 		h["Etag"] = []string{f.tag}
 	}
@@ -116,7 +123,7 @@ func (p *Proxy) encode(s *served, c Coding) *form {
 		s.forms[c].Store(&s.plain)
 		return &s.plain
 	}
-	f := &form{view: s.plain.view, body: body, coding: c}
+	f := &form{view: s.plain.view, shown: s.plain.shown.Without(digests[:]...), body: body, coding: c}
 	if tag := s.plain.view.Tag(); tag != "" {
 		f.tag = codedETag(tag, c)
 		coded := *f.view
@@ -151,7 +158,7 @@ func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age 
 		s.keep(e) // a coding is dear
 	}
 	h := w.Header()
-	f.fill(h, s)
+	f.fill(h)
 	if age != noAge {
 		h["Age"] = []string{strconv.FormatInt(int64(age/time.Second), 10)}
 	}
@@ -173,6 +180,7 @@ func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age 
 	case status == http.StatusNotModified:
 		delete(h, "Content-Encoding")
 		delete(h, "Content-Type")
+		dropFields(h, contentDigests)
 		w.WriteHeader(status)
 		return
 	case status == http.StatusPreconditionFailed:
@@ -188,8 +196,12 @@ func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age 
 	if content {
 		h["Content-Length"] = []string{strconv.Itoa(len(f.body))}
 	}
+	if x.R.Method == http.MethodHead {
+		dropFields(h, contentDigests)
+		content = false
+	}
 	w.WriteHeader(e.Response.Status)
-	if x.R.Method != http.MethodHead && content {
+	if content {
 		_, _ = w.Write(f.body)
 	}
 }
@@ -210,7 +222,9 @@ func (p *Proxy) respondRange(w http.ResponseWriter, x *Exchange, e *store.Entry,
 		return true
 	case status != http.StatusPartialContent:
 		return false
-	case len(spans) == 1:
+	}
+	dropFields(h, contentDigests)
+	if len(spans) == 1 {
 		sp := spans[0]
 		h["Content-Range"] = []string{contentRange(sp, size)}
 		h["Content-Length"] = []string{strconv.FormatInt(sp.Last-sp.First+1, 10)}
@@ -245,6 +259,7 @@ func bare(w http.ResponseWriter, status int) {
 	h := w.Header()
 	delete(h, "Content-Encoding")
 	delete(h, "Content-Type")
+	dropFields(h, digests[:])
 	h["Content-Length"] = []string{"0"}
 	w.WriteHeader(status)
 }

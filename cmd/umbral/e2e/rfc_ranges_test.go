@@ -56,6 +56,12 @@ var rangeCases = []play1{
 	c("9110 13.1.5 If-Range, of a part", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
 		GET | Range: bytes=1-2 | If-Range: "a" => 206 | "12"
 		GET | Range: bytes=1-2 | If-Range: "b" <- 200 | Cache-Control: max-age=60 | ETag: "c" | * abcdefghij => up If-Range: "b" | 200 | "abcdefghij"`),
+	c("9530 2 a digest of the content holds for all of it", `GET <- 200 | Cache-Control: max-age=60 | ETag: "a" | Content-Digest: d | Content-MD5: m | Repr-Digest: r | Digest: i | * 0123456789 => Content-Digest: d | Content-MD5: m | Repr-Digest: r | Digest: i
+		GET => Content-Digest: d | Content-MD5: m | Repr-Digest: r | Digest: i
+		GET | Range: bytes=0-0 => 206 | "0" | Content-Digest: - | Content-MD5: - | Repr-Digest: r | Digest: i
+		GET | Range: bytes=10- => 416 | "" | Content-Digest: - | Content-MD5: - | Repr-Digest: - | Digest: -
+		GET | If-None-Match: "a" => 304 | "" | Content-Digest: - | Content-MD5: - | Repr-Digest: r | Digest: i
+		HEAD => 200 | Content-Digest: - | Content-MD5: - | Repr-Digest: r | Digest: i`),
 	c("9110 13.2.2 conditions come before ranges", `GET <- 200 | Cache-Control: max-age=60 | ETag: "a" | * 0123456789
 		GET | Range: bytes=0-1 | If-None-Match: "a" => 304 | ""
 		GET | Range: bytes=0-1 | If-None-Match: "b" => 206 | "01"
