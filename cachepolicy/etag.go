@@ -8,12 +8,14 @@ import (
 // maxETag bounds an entity-tag; a longer one is none.
 const maxETag = 1024
 
-// entityTag is the ETag of a response, "" if it has none or several:
+// entityTag is the ETag of a response, "" if it has none or several (RFC 9110
+// §8.8.3):
 //
 //	entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE
 //
 // A tag that lacks its quotes is taken as it is where that cannot be
-// misread, since it then compares equal to nothing but itself; it is weak.
+// misread, since it then compares equal to nothing but itself; it is weak. "*"
+// would be: as a condition it is met by everything (§13.1.2).
 func entityTag(h http.Header) string { return soleTag(h["Etag"]) }
 
 func soleTag(lines []string) string {
@@ -21,10 +23,18 @@ func soleTag(lines []string) string {
 		return ""
 	}
 	tag, rest := cutTag(trimOWS(lines[0]))
-	if rest != "" {
+	if rest != "" || tag == "*" {
 		return ""
 	}
 	return tag
+}
+
+// dropStar takes off an ETag that comes back as a condition which any response
+// meets.
+func dropStar(h http.Header) {
+	if lines := h["Etag"]; len(lines) == 1 && trimOWS(lines[0]) == "*" {
+		delete(h, "Etag")
+	}
 }
 
 // strongTag reports whether a tag is a strong validator.

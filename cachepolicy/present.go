@@ -12,6 +12,7 @@ import (
 func (p *Policy) Present(s *Stored) http.Header {
 	h := s.Fields.Header()
 	delete(h, "Content-Length")
+	dropStar(h)
 	for name := range h {
 		if hiddenFrom(name) {
 			delete(h, name)
@@ -25,6 +26,7 @@ func (p *Policy) Present(s *Stored) http.Header {
 // passes through. Set-Cookie and Content-Length are left to others.
 func (p *Policy) PresentLive(r *Request, resp *Response) {
 	h := resp.Header
+	dropStar(h)
 	d, _ := govern(h)
 	named := connectionNames(h)
 	for name := range h {

@@ -81,6 +81,7 @@ func TestPresentLive(t *testing.T) {
 		{"a user's page, any status", user, "POST", 500, "", "Cache-Control: private, no-cache"},
 		{"unlisted", Rule{}, "GET", 200, "Cache-Control: max-age=5\nCDN-Cache-Control: max-age=6", "Cache-Control: max-age=5\nCDN-Cache-Control: max-age=6"},
 		{"hop by hop", Rule{}, "GET", 200, "Connection: X-A, Content-Type\nX-A: 1\nKeep-Alive: 1\nContent-Type: a\nX-B: 1", "Content-Type: a\nX-B: 1"},
+		{"9110 §13.1.2 a star is no entity-tag", Rule{}, "GET", 200, "ETag: *\nX-B: 1", "X-B: 1"},
 		{"an upgrade", Rule{}, "GET", 101, "Connection: Upgrade\nUpgrade: websocket\nX-Edge-User: 1", "Connection: Upgrade\nUpgrade: websocket"},
 		{"groups", Rule{}, "POST", 200, "Cache-Groups: \"a\"\nCache-Group-Invalidation: \"a\"\nSurrogate-Control: a\nSurrogate-Key: a\nxkey: a", "Cache-Groups: \"a\""},
 	} {

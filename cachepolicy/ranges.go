@@ -68,6 +68,17 @@ func SelectRanges(r *Request, s *Stored, size int64) ([]Span, int) {
 	return spans, http.StatusPartialContent
 }
 
+// IfRangeByDate reports whether the request has an If-Range that names no
+// entity-tag. Where a representation is sent in several codings with one
+// Last-Modified that is no strong validator, and the condition does not hold
+// (RFC 9110 §8.8.1, §13.1.5).
+func IfRangeByDate(r *Request) bool {
+	lines := r.Header["If-Range"]
+	return len(lines) > 0 && !slices.ContainsFunc(lines, namesTag)
+}
+
+func namesTag(ifRange string) bool { return strings.IndexByte(ifRange, '"') >= 0 }
+
 // ifRange evaluates If-Range (RFC 9110 §13.1.5) by strong comparison.
 func ifRange(r *Request, s *Stored) bool {
 	lines := r.Header["If-Range"]
@@ -78,7 +89,7 @@ func ifRange(r *Request, s *Stored) bool {
 		return false
 	}
 	value := trimOWS(lines[0])
-	if strings.IndexByte(value, '"') >= 0 {
+	if namesTag(value) {
 		return strongEqual(value, s.Tag())
 	}
 	date, ok := parseDate(value, s.ResponseTime.Time().Year())

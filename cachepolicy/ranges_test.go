@@ -95,6 +95,22 @@ func TestSelectRanges(t *testing.T) {
 	}
 }
 
+func TestIfRangeByDate(t *testing.T) {
+	for fields, want := range map[string]bool{
+		"":                                 false,
+		"Range: bytes=0-9":                 false,
+		"If-Range: \"a\"":                  false,
+		"If-Range: W/\"a\"":                false,
+		"If-Range: " + at(-5):              true,
+		"If-Range: a":                      true,
+		"If-Range: \"a\"\nIf-Range: \"b\"": false,
+	} {
+		if got := IfRangeByDate(get(t, fields)); got != want {
+			t.Errorf("9110 §13.1.5 %q: %v", fields, got)
+		}
+	}
+}
+
 func TestCombine(t *testing.T) {
 	p := mustPolicy(t, pureRule)
 	part := func(fields, contentRange string) *Stored {

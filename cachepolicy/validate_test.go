@@ -20,6 +20,7 @@ func TestSetValidators(t *testing.T) {
 		{"9111 §4.3.1 both", "ETag: \"a\"\nLast-Modified: " + at(-5), "", "If-None-Match: \"a\"\nIf-Modified-Since: " + at(-5)},
 		{"9111 §4.3.1 the one selected, whatever others there are", `ETag: "a"`, `"b"`, `If-None-Match: "a"`},
 		{"9111 §4.1 none selected: every variant", "", `"b" W/"c" "b"`, `If-None-Match: "b", W/"c"`},
+		{"9110 §13.1.2 a star is no entity-tag", "ETag: *\nLast-Modified: " + at(-5), "", "If-Modified-Since: " + at(-5)},
 		{"9110 §8.8.2 Last-Modified is no date", "ETag: \"a\"\nLast-Modified: 5", "", `If-None-Match: "a"`},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -135,13 +135,17 @@ func (f *fetch) entry(s *cachepolicy.Stored) *store.Entry {
 }
 
 // madeTag gives a whole 200 for which the app sent no validator one of its
-// own: the content's digest (RFC 9110 §8.8.3).
+// own (RFC 9110 §8.8.3).
 func madeTag(s *cachepolicy.Stored, body []byte) {
-	if s.Status != http.StatusOK || s.Part != nil || !s.LastModified.IsZero() || s.Fields.Get("Etag") != "" {
-		return
+	if s.Status == http.StatusOK && s.Part == nil && s.LastModified.IsZero() && s.Tag() == "" {
+		s.Fields = s.Fields.With("Etag", digestTag(body))
 	}
+}
+
+// digestTag is a strong entity-tag: the content's digest.
+func digestTag(body []byte) string {
 	sum := sha256.Sum256(body)
-	s.Fields = s.Fields.With("Etag", `"`+base64.RawURLEncoding.EncodeToString(sum[:15])+`"`)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`
 }
 
 // put keeps e; that the store is out of reach is no concern of the visitor's.

@@ -124,25 +124,28 @@ func (p *Proxy) encode(s *served, c Coding) *form {
 		return &s.plain
 	}
 	f := &form{view: s.plain.view, shown: s.plain.shown.Without(digests[:]...), body: body, coding: c}
-	if tag := s.plain.view.Tag(); tag != "" {
-		f.tag = codedETag(tag, c)
-		coded := *f.view
-		coded.Fields = coded.Fields.With("Etag", f.tag)
-		f.view = &coded
-	}
+	f.tag = codedETag(s.plain.view.Tag(), c, body)
+	coded := *f.view
+	coded.Fields = coded.Fields.With("Etag", f.tag)
+	f.view = &coded
 	p.encoded.Add(int64(len(body)))
 	runtime.AddCleanup(f, func(n int64) { p.encoded.Add(-n) }, int64(len(body)))
 	s.forms[c].Store(f)
 	return f
 }
 
-// codedETag is the tag of the same content in another coding: a strong tag
-// names one sequence of bytes (RFC 9110 §8.8.3.3).
-func codedETag(tag string, c Coding) string {
-	if strings.HasPrefix(tag, "W/") || len(tag) < 2 {
+// codedETag is the tag of body, which is in coding c and has the given tag
+// where it is plain: a strong tag names one sequence of bytes (RFC 9110
+// §8.8.3.3). Where there is none, or what is no entity-tag, the edge makes one,
+// for a date does not tell a coding from another (§8.8.1).
+func codedETag(tag string, c Coding, body []byte) string {
+	switch {
+	case strings.HasPrefix(tag, `W/"`):
 		return tag
+	case strings.HasPrefix(tag, `"`):
+		return tag[:len(tag)-1] + "-" + c.String() + `"`
 	}
-	return tag[:len(tag)-1] + "-" + c.String() + `"`
+	return digestTag(body)
 }
 
 // noAge is the age of what the app has only just said: Age would deny that
@@ -187,7 +190,11 @@ func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age 
 		bare(w, status)
 		return
 	}
-	if _, ranged := x.R.Header["Range"]; ranged || e.Response.Part != nil {
+	_, ranged := x.R.Header["Range"]
+	if ranged && s.encodable && cachepolicy.IfRangeByDate(&x.Ask) {
+		ranged = false // of which form the visitor has the rest is not known
+	}
+	if ranged || e.Response.Part != nil {
 		if p.respondRange(w, x, e, f) {
 			return
 		}

@@ -13,6 +13,10 @@ var validationCases = []play1{
 		GET <- 304 => up If-Modified-Since: {-1000} | up If-None-Match: "abc"`),
 	c("9111 4.3.1 neither", "GET <- 200 | Cache-Control: max-age=0\nGET <- 200 => plain"),
 	c("9110 8.8.3 a tag without quotes", "GET <- 200 | Cache-Control: max-age=0 | ETag: abc\nGET <- 304 | ETag: abc => up If-None-Match: abc"),
+	c("9110 8.8.3 a star is no tag", `GET <- 200 | Cache-Control: max-age=0 | ETag: * | Last-Modified: {-1000} => ETag: -
+		GET <- 304 => up If-None-Match: - | up If-Modified-Since: {-1000} | ETag: -`),
+	c("9110 8.8.3 no tag, and so one of the edge's own", `GET <- 200 | Cache-Control: max-age=60 | ETag: "a b" => ETag~ "
+		GET | If-None-Match: "a b" => 200`),
 	c("9110 8.8.3 an empty tag", "GET <- 200 | Cache-Control: max-age=0 | ETag: \"\"\nGET <- 304 | ETag: \"\" => up If-None-Match: \"\""),
 	c("9110 8.8.3 a tag with a comma", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a,b"
 		GET <- 304 | ETag: "a,b" => up If-None-Match: "a,b"`),
