@@ -10,10 +10,11 @@ import (
 // on what is stored (RFC 9111 §4.3.1): If-None-Match with the entity-tag of s
 // and If-Modified-Since with its Last-Modified; or, where no stored response
 // matches the request and s is nil, If-None-Match with the tags of every
-// variant in ix (§4.1). Conditions already in h are replaced. It reports
-// whether there was anything to ask with.
+// variant in ix (§4.1). Conditions already in h are replaced, but for If-Range,
+// without which its Range would ask for something else (RFC 9110 §13.1.5). It
+// reports whether there was anything to ask with.
 func (p *Policy) SetValidators(h http.Header, s *Stored, ix *Index) bool {
-	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"} {
+	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
 		delete(h, name)
 	}
 	var tags []string

@@ -55,6 +55,9 @@ func (f *fetch) combine(e *store.Entry) {
 	if !ok {
 		return
 	}
+	if _, status := cachepolicy.SelectRanges(&f.ask, whole, 0); whole.Part != nil && status != http.StatusPartialContent {
+		return // the app sent less than was asked for, of which this would be another part
+	}
 	first, second := old.Response.Part, e.Response.Part
 	from := min(first.First, second.First)
 	body := make([]byte, max(first.Last, second.Last)-from+1)

@@ -56,6 +56,11 @@ var rangeCases = []play1{
 	c("9110 13.1.5 If-Range, of a part", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
 		GET | Range: bytes=1-2 | If-Range: "a" => 206 | "12"
 		GET | Range: bytes=1-2 | If-Range: "b" <- 200 | Cache-Control: max-age=60 | ETag: "c" | * abcdefghij => up If-Range: "b" | 200 | "abcdefghij"`),
+	c("9110 13.1.5 If-Range goes up when a part is validated", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Age: 100 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
+		GET | Range: bytes=1-2 | If-Range: "a" <- 304 | Age: 100 | ETag: "a" => up If-Range: "a" | up If-None-Match: "a" | 206 | "12"
+		GET | Range: bytes=1-2 | If-Range: "a" <- 200 | Cache-Control: max-age=60 | ETag: "b" | * abcdefghij => up If-Range: "a" | up If-None-Match: "a" | 200 | "abcdefghij"`),
+	c("9110 13.1.5 If-Range goes up for another variant", `GET | Foo: 1 <- 200 | Cache-Control: max-age=60 | Vary: Foo | ETag: "a" | * 0123456789
+		GET | Foo: 2 | Range: bytes=1-2 | If-Range: "b" <- 200 | Cache-Control: max-age=60 | Vary: Foo | ETag: "c" | * abcdefghij => up Range: bytes=1-2 | up If-Range: "b" | up If-None-Match: "a" | 200 | "abcdefghij"`),
 	c("9530 2 a digest of the content holds for all of it", `GET <- 200 | Cache-Control: max-age=60 | ETag: "a" | Content-Digest: d | Content-MD5: m | Repr-Digest: r | Digest: i | * 0123456789 => Content-Digest: d | Content-MD5: m | Repr-Digest: r | Digest: i
 		GET => Content-Digest: d | Content-MD5: m | Repr-Digest: r | Digest: i
 		GET | Range: bytes=0-0 => 206 | "0" | Content-Digest: - | Content-MD5: - | Repr-Digest: r | Digest: i
@@ -109,6 +114,8 @@ var rangeCases = []play1{
 	c("9111 3.4 two parts that overlap", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
 		GET | Range: bytes=3-7 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 3-7/10 | ETag: "a" | * 34567
 		GET | Range: bytes=1-7 => 206 | "1234567" | Content-Range: bytes 1-7/10`),
+	c("9111 3.4 a part of what was asked for goes on as it came", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/20 | ETag: "a" | * 01234
+		GET | Range: bytes=5-15 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 5-9/20 | ETag: "a" | * 56789 => 206 | "56789" | Content-Range: bytes 5-9/20`),
 	c("9111 3.4 the rest is fetched for a request for the whole", `GET | Range: bytes=0-4 <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 0-4/10 | ETag: "a" | * 01234
 		GET <- 206 | Cache-Control: max-age=60 | Content-Range: bytes 5-9/10 | ETag: "a" | * 56789 => up Range: bytes=5- | up If-Range: "a" | 200 | "0123456789"
 		GET => "0123456789"`),
