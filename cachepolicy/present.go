@@ -46,8 +46,9 @@ func (p *Policy) PresentLive(r *Request, resp *Response) {
 // StripInterim takes off the header of a 1xx answer what no visitor may see:
 // the edge's own fields, cookies, and what belongs to the connection.
 func StripInterim(h http.Header) {
+	named := connectionNames(h)
 	for name := range h {
-		if hiddenFrom(name) || hopByHop(name) || name == "Set-Cookie" || name == "Set-Cookie2" || name == "Content-Length" {
+		if hiddenFrom(name) || hopByHop(name) || slices.Contains(named, name) || name == "Set-Cookie" || name == "Set-Cookie2" || name == "Content-Length" {
 			delete(h, name)
 		}
 	}

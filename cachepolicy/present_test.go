@@ -1,7 +1,6 @@
 package cachepolicy
 
 import (
-	"net/http"
 	"reflect"
 	"testing"
 )
@@ -94,5 +93,19 @@ func TestPresentLive(t *testing.T) {
 			}
 		})
 	}
-	_ = http.Header{}
+}
+
+func TestStripInterim(t *testing.T) {
+	for _, row := range []struct{ name, header, want string }{
+		{"hop by hop (9110 §7.6.1)", "Connection: X-A, close\nX-A: 1\nKeep-Alive: 1\nLink: </a>", "Link: </a>"},
+		{"the edge's own", "X-Edge-Session-Set: a\nX-Edge-User: 1\nLink: </a>", "Link: </a>"},
+		{"cookies", "Set-Cookie: a=b\nSet-Cookie2: a=b\nLink: </a>", "Link: </a>"},
+		{"a length of no content", "Content-Length: 0\nLink: </a>", "Link: </a>"},
+	} {
+		h := header(t, row.header)
+		StripInterim(h)
+		if want := header(t, row.want); !reflect.DeepEqual(h, want) {
+			t.Errorf("%s: %v, want %v", row.name, h, want)
+		}
+	}
 }

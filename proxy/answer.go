@@ -44,6 +44,9 @@ func judgeAnswer(r *http.Request, resp *http.Response) error {
 	if resp.ProtoMajor != 1 {
 		return fmt.Errorf("%w: %s", ErrBadAnswer, resp.Proto)
 	}
+	if resp.ProtoMinor == 0 && has(resp.Header, "Transfer-Encoding") { // its framing is faulty (RFC 9112 §6.1)
+		return fmt.Errorf("%w: Transfer-Encoding in HTTP/1.0", ErrBadAnswer)
+	}
 	for name, lines := range resp.Header {
 		if !isToken(name) {
 			return fmt.Errorf("%w: a field name that is no token", ErrBadAnswer)

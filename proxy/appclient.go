@@ -44,6 +44,8 @@ type clientConn struct {
 	net.Conn
 	client *appClient
 	in     *bufio.Reader // nil while idle
+	heads  heads
+	said   unsaid // of the answer at hand
 	out    []byte
 	watch  watcher
 	abort  func() // ends what is under way on the connection, for good
@@ -181,7 +183,7 @@ func (c *clientConn) ask(r *http.Request, host string) (resp *http.Response, err
 		return nil, err
 	}
 	c.used = true
-	b.keep = !resp.Close && resp.StatusCode != http.StatusSwitchingProtocols
+	b.keep = !resp.Close && resp.StatusCode != http.StatusSwitchingProtocols && !has(resp.Header, "Transfer-Encoding")
 	if resp.Body == http.NoBody {
 		b.end(true)
 		return resp, nil
@@ -216,6 +218,8 @@ func (c *clientConn) exchange(r *http.Request, host string) (*http.Response, err
 		return nil, err
 	}
 	c.left = c.client.maxHeader
+	c.said = unsaid{}
+	c.heads.begin(&c.said)
 	if _, err := c.in.Peek(1); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 			err = fmt.Errorf("%w: %w", errClosedIdle, err)
@@ -227,6 +231,7 @@ func (c *clientConn) exchange(r *http.Request, host string) (*http.Response, err
 		if err != nil {
 			return nil, cmp.Or(c.late, err)
 		}
+		c.said.restore(resp.Header)
 		if code := resp.StatusCode; code < 100 || code >= 200 || code == http.StatusSwitchingProtocols {
 			c.left = math.MaxInt64
 			return resp, nil
@@ -259,6 +264,9 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	c.left -= int64(n)
+	if !c.heads.final {
+		c.heads.follow(p[:n])
+	}
 	if err != nil && timedOut(err) {
 		c.late = err
 	}

@@ -2,14 +2,11 @@ package proxy
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"strconv"
-	"strings"
 	"sync"
 )
 
@@ -29,12 +26,11 @@ type appConn struct {
 	net.Conn
 	mu    sync.Mutex
 	state framing
-	head  bool   // the answer is one to HEAD
-	line  []byte // what has come of the line at hand, where that came in pieces
-	left  int64  // of the content or chunk at hand, in bytes
-	asides
-	section
-	ended bool // the app has said more than it was asked
+	heads heads
+	asked bool  // a request has taken the connection and has no answer yet
+	head  bool  // it is a HEAD
+	left  int64 // of the content or chunk at hand, in bytes
+	ended bool  // nothing more is handed over
 }
 
 // framing says what the next byte from the app is part of.
@@ -42,7 +38,7 @@ type framing uint8
 
 const (
 	between   framing = iota // nothing: no request has been sent
-	inHeader                 // the header section
+	inHeader                 // the header sections
 	inContent                // content of known length
 	inSize                   // the line before a chunk
 	inChunk
@@ -51,21 +47,6 @@ const (
 	untilClose // content that ends with the connection; or none of our grammar
 )
 
-// section is what a header section says of the framing.
-type section struct {
-	status  int  // 0 before the status line
-	chunked bool // the only Transfer-Encoding that net/http takes
-	length  int64
-	since   int // minor version
-	unclear bool
-}
-
-// asides counts 1xx answers before the final one.
-type asides int
-
-// maxAsides bounds them, for net/http does not where each is passed on.
-const maxAsides = 32
-
 var (
 	errSurplus = errors.New("the app said more than it was asked")
 	errAsides  = errors.New("the app sends one interim answer after another")
@@ -73,12 +54,20 @@ var (
 
 func newAppConn(c net.Conn) *appConn { return &appConn{Conn: c} }
 
-// Write begins an answer where there is none under way.
+// ask says that a request will go by c, the answer to which said is to take in.
+// HEAD is the one method that changes the framing of its answer.
+func (c *appConn) ask(head bool, said *unsaid) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked, c.head = true, head
+	c.heads.begin(said)
+}
+
+// Write begins an answer with the first byte of its request.
 func (c *appConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
-	if c.state == between {
+	if c.state == between && c.asked {
 		c.state = inHeader
-		c.section = section{length: -1}
 	}
 	c.mu.Unlock()
 	return c.Conn.Write(p)
@@ -99,7 +88,7 @@ func (c *appConn) Read(p []byte) (int, error) {
 	defer c.mu.Unlock()
 	taken := c.take(p[:n])
 	switch {
-	case c.asides > maxAsides:
+	case c.heads.asides > maxAsides:
 		return 0, errAsides
 	case taken == n:
 		return n, err
@@ -124,6 +113,11 @@ func (c *appConn) take(b []byte) (n int) {
 		switch c.state {
 		case untilClose:
 			return len(b)
+		case inHeader:
+			n += c.heads.follow(b[n:])
+			if c.heads.final {
+				c.endHeader()
+			}
 		case inContent, inChunk:
 			k := min(int64(len(b)-n), c.left)
 			n += int(k)
@@ -136,37 +130,20 @@ func (c *appConn) take(b []byte) (n int) {
 				c.state = behindChunk
 			}
 		default:
-			i := bytes.IndexByte(b[n:], '\n')
-			if i < 0 { // net/http bounds how long a line may get
-				c.line = append(c.line, b[n:]...)
-				return len(b)
+			line, k, whole := c.heads.next(b[n:])
+			n += k
+			if whole {
+				c.endLine(line)
 			}
-			line := b[n : n+i]
-			if len(c.line) > 0 {
-				c.line = append(c.line, line...)
-				line = c.line
-			}
-			n += i + 1
-			c.endLine(bytes.TrimSuffix(line, []byte("\r")))
-			c.line = c.line[:0]
 		}
 	}
 	return n
 }
 
-// endLine takes a whole line, without its end. What breaks the grammar is left
-// to net/http, which ends the connection.
+// endLine takes a whole line between chunks or behind them. What breaks the
+// grammar is left to net/http, which ends the connection.
 func (c *appConn) endLine(line []byte) {
 	switch c.state {
-	case inHeader:
-		switch {
-		case len(line) == 0:
-			c.endHeader()
-		case c.status == 0:
-			c.statusLine(line)
-		default:
-			c.field(line)
-		}
 	case inSize:
 		size, _, _ := bytes.Cut(line, []byte(";"))
 		n, err := strconv.ParseUint(string(bytes.Trim(size, " \t\r")), 16, 63)
@@ -190,55 +167,17 @@ func (c *appConn) endLine(line []byte) {
 	}
 }
 
-// statusLine reads "HTTP/1.x SP status" as net/http does.
-func (c *appConn) statusLine(line []byte) {
-	version, status, _ := strings.Cut(string(line), " ")
-	status, _, _ = strings.Cut(strings.TrimLeft(status, " "), " ")
-	n, err := strconv.Atoi(status)
-	if err != nil || n <= 0 || !strings.HasPrefix(version, "HTTP/1.") {
-		c.state = untilClose
-		return
-	}
-	c.status = n
-	if version != "HTTP/1.0" {
-		c.since = 1
-	}
-}
-
-// field looks at Content-Length and Transfer-Encoding only.
-func (c *appConn) field(line []byte) {
-	name, value, _ := bytes.Cut(line, []byte(":"))
-	if line[0] == ' ' || line[0] == '\t' {
-		c.unclear = true // a folded line may belong to either
-		return
-	}
-	switch {
-	case len(name) == len("Content-Length") && bytes.EqualFold(name, []byte("Content-Length")):
-		n, err := strconv.ParseUint(string(bytes.Trim(value, " \t")), 10, 63)
-		if err != nil {
-			c.unclear = true
-			return
-		}
-		c.length = int64(n)
-	case len(name) == len("Transfer-Encoding") && bytes.EqualFold(name, []byte("Transfer-Encoding")):
-		c.chunked = bytes.EqualFold(bytes.Trim(value, " \t"), []byte("chunked"))
-		c.unclear = c.unclear || !c.chunked
-	}
-}
-
 // endHeader finds out how the message goes on (RFC 9112 §6.3).
 func (c *appConn) endHeader() {
-	s := c.section
-	c.section = section{length: -1}
+	s := &c.heads.section
 	switch {
-	case s.status >= 100 && s.status < 200 && s.status != http.StatusSwitchingProtocols:
-		c.asides++
-		return // another header section follows
-	case s.status == http.StatusSwitchingProtocols, s.unclear:
+	case s.unclear: // a bad answer, whatever follows
+		c.state, c.ended = between, true
+	case s.foreign, s.status == http.StatusSwitchingProtocols:
 		c.state = untilClose
 	case c.head, !bodyAllowed(s.status):
 		c.state = between
-	case s.chunked && s.since >= 1:
+	case s.chunked:
 		c.state = inSize
 	case s.length > 0:
 		c.state, c.left = inContent, s.length
@@ -247,17 +186,5 @@ func (c *appConn) endHeader() {
 	default:
 		c.state = untilClose
 	}
-	c.head, c.asides = false, 0
-}
-
-// withHead tells the connection that a request will go by that it is a HEAD,
-// the one method that changes the framing of its answer.
-func withHead(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		if c, ok := info.Conn.(*appConn); ok {
-			c.mu.Lock()
-			c.head = true
-			c.mu.Unlock()
-		}
-	}})
+	c.asked = false
 }

@@ -31,7 +31,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 // handedOver is what an appConn hands over of one answer.
 func handedOver(head bool, parts ...[]byte) string {
 	c := newAppConn(&pieces{left: parts})
-	c.head = head
+	c.ask(head, new(unsaid))
 	_, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 	all, _ := io.ReadAll(c)
 	return string(all)
@@ -44,6 +44,8 @@ var answersOfTheApp = []struct {
 	{name: "length", answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
 	{name: "length, bare LF", answer: "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"},
 	{name: "length in odd case", answer: "HTTP/1.1 200 OK\r\ncontent-LENGTH:005 \r\n\r\nhello"},
+	{name: "length, folded", answer: "HTTP/1.1 200 OK\r\nContent-Length:\r\n 5\r\n\r\nhello"},
+	{name: "beside a folded line", answer: "HTTP/1.1 200 OK\r\nX: y\r\n\tContent-Length: 3\r\nContent-Length: 5\r\n \r\n\r\nhello"},
 	{name: "no content", answer: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
 	{name: "204", answer: "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"},
 	{name: "304", answer: "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"},
@@ -55,7 +57,6 @@ var answersOfTheApp = []struct {
 	{name: "trailers", answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nA\r\nhellohello\r\n0\r\nX: y\r\nZ: 1\r\n\r\n"},
 	{name: "interim", answer: "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
 	{name: "no length", answer: "HTTP/1.1 200 OK\r\nX: y\r\n\r\nhello", toEnd: true},
-	{name: "chunked in 1.0", answer: "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", toEnd: true},
 	{name: "upgrade", answer: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nframes", toEnd: true},
 }
 
@@ -93,7 +94,7 @@ func TestAppConnTakesOneAnswerAfterTheOther(t *testing.T) {
 			if tt.toEnd || tt.name == "interim" {
 				continue
 			}
-			c.head = tt.head
+			c.ask(tt.head, new(unsaid))
 			p.left = append(p.left, []byte(tt.answer))
 			_, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 			r := &http.Request{Method: "GET"}
@@ -111,12 +112,32 @@ func TestAppConnTakesOneAnswerAfterTheOther(t *testing.T) {
 	}
 }
 
+// An app may answer before all of the request has gone up; what else it says
+// then is no answer.
+func TestAppConnBeginsNoAnswerWithTheRestOfARequest(t *testing.T) {
+	const answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+	p := &pieces{left: [][]byte{[]byte(answer)}}
+	c := newAppConn(p)
+	c.ask(false, new(unsaid))
+	_, _ = c.Write([]byte("POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n"))
+	b := make([]byte, 100)
+	if n, err := c.Read(b); string(b[:n]) != answer || err != nil {
+		t.Fatalf("%q, %v", b[:n], err)
+	}
+	_, _ = c.Write([]byte("rest"))
+	p.left = append(p.left, []byte("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"))
+	if n, err := c.Read(b); n != 0 || err != errSurplus {
+		t.Errorf("%q, %v", b[:n], err)
+	}
+}
+
 func TestAppConnEndsAFloodOfInterimAnswers(t *testing.T) {
 	p := &pieces{}
 	for range maxAsides + 2 {
 		p.left = append(p.left, []byte("HTTP/1.1 103 Early Hints\r\n\r\n"))
 	}
 	c := newAppConn(p)
+	c.ask(false, new(unsaid))
 	_, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 	if _, err := io.ReadAll(c); err != errAsides {
 		t.Errorf("%v", err)
@@ -141,6 +162,9 @@ func FuzzAppConn(f *testing.F) {
 		}
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 			return
+		}
+		if old := bytes.HasPrefix(all, []byte("HTTP/1.0")); old && bytes.Contains(bytes.ToLower(all), []byte("transfer-encoding")) {
+			return // a bad answer, of which nothing more is handed over
 		}
 		read := len(all) - under.Len() - in.Buffered()
 		if got := len(handedOver(head, bytes.Clone(all))); got != read && got != len(all) {

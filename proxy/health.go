@@ -115,7 +115,7 @@ func (og *Origin) check(ctx context.Context, u *upstream) error {
 	if err != nil {
 		return err
 	}
-	resp, err := u.transport.RoundTrip(r)
+	resp, err := u.roundTrip(r, nil)
 	if err != nil {
 		return err
 	}

@@ -129,6 +129,20 @@ func TestOriginKeepsHostAndBody(t *testing.T) {
 	}
 }
 
+// waysToTheApp are the two by which an [Origin] asks: what an app may do, and
+// what comes of it, is the same on both.
+var waysToTheApp = []struct {
+	name string
+	take func(*Origin)
+}{
+	{"by the client", func(*Origin) {}},
+	{"by net/http", func(og *Origin) {
+		for _, u := range *og.upstreams.Load() {
+			u.client = nil
+		}
+	}},
+}
+
 func TestOriginErrors(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	for _, tt := range []struct {
@@ -146,6 +160,9 @@ func TestOriginErrors(t *testing.T) {
 		{"a content length that is no number", ok + "Content-Length: x\r\n\r\n", false, ErrBadAnswer, nil},
 		{"a negative content length", ok + "Content-Length: -1\r\n\r\n", false, ErrBadAnswer, nil},
 		{"unknown transfer coding", ok + "Transfer-Encoding: gzip\r\n\r\n", false, ErrBadAnswer, nil},
+		{"chunks in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", false, ErrBadAnswer, nil},
+		{"chunks in HTTP/1.0 beside a length", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding:\r\n chunked\r\nContent-Length: 5\r\n\r\nhello", false, ErrBadAnswer, nil},
+		{"a transfer coding in HTTP/1.0 without content", "HTTP/1.0 204 No Content\r\nConnection: keep-alive\r\ntransfer-encoding: gzip\r\n\r\n", true, ErrBadAnswer, nil},
 		{"a field name with a space", ok + "X Y: 1\r\nContent-Length: 0\r\n\r\n", false, ErrBadAnswer, nil},
 		{"a control character", ok + "X: a\x00b\r\nContent-Length: 0\r\n\r\n", false, ErrBadAnswer, nil},
 		{"a header section over the limit", ok + "X: " + strings.Repeat("x", 70<<10) + "\r\n\r\n", false, ErrBadAnswer, nil},
@@ -162,18 +179,21 @@ func TestOriginErrors(t *testing.T) {
 		{"content that stalls", ok + "Content-Length: 5\r\n\r\nab", true, ErrTimeout, nil},
 		{"chunks that stall", ok + "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", true, ErrTimeout, nil},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			og := newTestOrigin(t, OriginOptions{
-				URLs: []string{rawApp(t, tt.answer, tt.silent)}, ResponseHeaderTimeout: 100 * time.Millisecond, BodyStall: 50 * time.Millisecond,
+		for _, w := range waysToTheApp {
+			t.Run(tt.name+", "+w.name, func(t *testing.T) {
+				og := newTestOrigin(t, OriginOptions{
+					URLs: []string{rawApp(t, tt.answer, tt.silent)}, ResponseHeaderTimeout: 100 * time.Millisecond, BodyStall: 50 * time.Millisecond,
+				})
+				w.take(og)
+				_, _, err := ask(t, og, outgoing("GET", "", tt.fields...))
+				if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
+					t.Errorf("%v, want %v", err, tt.want)
+				}
+				if n := og.inFlight.Load(); n != 0 {
+					t.Errorf("%d left in flight", n)
+				}
 			})
-			_, _, err := ask(t, og, outgoing("GET", "", tt.fields...))
-			if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
-				t.Errorf("%v, want %v", err, tt.want)
-			}
-			if n := og.inFlight.Load(); n != 0 {
-				t.Errorf("%d left in flight", n)
-			}
-		})
+		}
 	}
 	og := newTestOrigin(t, OriginOptions{URLs: []string{deadURL(t)}})
 	if _, _, err := ask(t, og, outgoing("GET", "")); !errors.Is(err, ErrUnreachable) {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -114,19 +116,49 @@ func (u *upstream) roundTrip(r *http.Request, held *heldBody) (*http.Response, e
 	if u.client != nil && u.client.takes(r) {
 		return u.client.roundTrip(r, cmp.Or(r.Host, u.host))
 	}
-	out := new(http.Request)
-	*out = *r
+	w := following{head: r.Method == http.MethodHead}
+	out := r.WithContext(httptrace.WithClientTrace(r.Context(), w.trace()))
 	target := *r.URL
 	target.Scheme, target.Host = u.scheme, u.host
 	out.URL = &target
-	if r.Method == http.MethodHead {
-		out = out.WithContext(withHead(r.Context()))
-	}
 	if out.Host == "" {
 		out.Host = u.host
 	}
 	if held != nil {
 		out.Body = held
 	}
-	return u.transport.RoundTrip(out)
+	resp, err := u.transport.RoundTrip(out)
+	if err == nil {
+		w.restore(resp.Header)
+	}
+	return resp, err
+}
+
+// following goes with a request of the Transport's to the connections by which
+// it is sent: another one where the first has been closed meanwhile.
+type following struct {
+	head bool
+	said atomic.Pointer[unsaid] // by the newest connection
+}
+
+func (w *following) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			if c, ok := info.Conn.(*appConn); ok {
+				said := new(unsaid)
+				w.said.Store(said)
+				c.ask(w.head, said)
+			}
+		},
+		Got1xxResponse: func(_ int, h textproto.MIMEHeader) error { // before whoever passes it on
+			w.restore(http.Header(h))
+			return nil
+		},
+	}
+}
+
+func (w *following) restore(h http.Header) {
+	if said := w.said.Load(); said != nil {
+		said.restore(h)
+	}
 }

@@ -50,6 +50,8 @@ func TestHostileAppAnswers(t *testing.T) {
 		{"Content-Length not a number", "RFC 9110 §8.6", head + "Content-Length: 3a\r\n\r\nabc" + hangUp, 502},
 		{"Transfer-Encoding gzip", "RFC 9112 §6.1", head + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" + hangUp, 502},
 		{"Transfer-Encoding twice", "RFC 9112 §6.1", head + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + hangUp, 502},
+		{"Transfer-Encoding in HTTP/1.0", "RFC 9112 §6.1", "HTTP/1.0 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" + hangUp, 502},
+		{"Transfer-Encoding in HTTP/1.0 that would go on", "RFC 9112 §6.1", "HTTP/1.0 200 OK\r\nCache-Control: max-age=60\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello", 502},
 		{"header section over 64 KiB", "CACHING §9", head + "X: " + strings.Repeat("x", 70<<10) + "\r\nContent-Length: 0\r\n\r\n", 502},
 		{"very many fields", "CACHING §9", head + strings.Repeat("X: y\r\n", 20000) + "Content-Length: 0\r\n\r\n" + hangUp, 502},
 		{"1 MB of tags", "CACHING §9", head + "Cache-Tag: " + strings.Repeat("tag,", 250000) + "\r\nContent-Length: 0\r\n\r\n" + hangUp, 502},

@@ -6,6 +6,15 @@ var connectionCases = []play1{
 		GET => X-A: - | X-B: - | X-C: 3 | Keep-Alive: - | Connection: -`),
 	c("9110 7.6.1 two lines of Connection", `GET <- 200 | Cache-Control: max-age=60 | Connection: X-A | Connection: X-B | X-A: 1 | X-B: 2 => X-A: - | X-B: -
 		GET => X-A: - | X-B: -`),
+	c("9110 7.6.1 beside close", `GET <- 200 | Cache-Control: max-age=60 | Connection: X-A, close | X-A: 1 | X-C: 3 => X-A: - | X-C: 3 | Connection: -
+		GET => X-A: - | X-C: 3`),
+	c("9110 7.6.1 on another line than close", `GET <- 200 | Cache-Control: max-age=60 | Connection: close | Connection: X-A | X-A: 1 => X-A: -
+		GET => X-A: -`),
+	c("9110 7.6.1 beside close, on what is not stored", `GET <- 200 | Cache-Control: no-store | Connection: close, X-A | X-A: 1 => X-A: -`),
+	c("9110 7.6.1 beside close, to a POST", `POST | * a <- 200 | Connection: close, X-A | X-A: 1 => X-A: -`),
+	c("9110 7.6.1 beside close, in a 304", `GET <- 200 | Cache-Control: max-age=0 | ETag: "a"
+		GET <- 304 | Cache-Control: max-age=60 | ETag: "a" | Connection: close, X-A | X-A: 1 => body=1 | X-A: -
+		GET => body=1 | X-A: -`),
 	c("9110 7.6.1 on what is not stored", `GET <- 200 | Cache-Control: no-store | Connection: X-A | X-A: 1 | X-C: 3 | Keep-Alive: timeout=9 | Proxy-Connection: keep-alive => X-A: - | X-C: 3 | Keep-Alive: - | Proxy-Connection: -`),
 	c("9111 3.1 Proxy-*", `GET <- 200 | Cache-Control: max-age=60 | Proxy-Authenticate: Basic realm="a" | Proxy-Authentication-Info: a=b | Proxy-Connection: close | Proxy-Authorization: x
 		GET => Proxy-Authenticate: - | Proxy-Authentication-Info: - | Proxy-Connection: - | Proxy-Authorization: -`),
@@ -26,6 +35,9 @@ var connectionCases = []play1{
 	// 1xx (9110 15.2).
 	c("9110 15.2 103 goes on", `GET <- 103 | Link: </a>; rel=preload + 200 | Cache-Control: max-age=60 | X-A: 1 => 1xx=103 | early Link: </a>; rel=preload | Link: - | X-A: 1
 		GET => 1xx= | Link: - | X-A: 1`),
+	c("9110 7.6.1 what a 103's Connection names", `GET <- 103 | Connection: X-Z | X-Z: 1 | Link: </a> + 200 | Cache-Control: max-age=60 => 1xx=103 | early Link: </a> | early X-Z: -`),
+	c("9110 7.6.1 beside close in a 103", `GET <- 103 | Connection: X-Z, close | X-Z: 1 | Link: </a> + 200 | Cache-Control: max-age=60 => 1xx=103 | early Link: </a> | early X-Z: -`),
+	c("9110 7.6.1 beside close in a 103 to a POST", `POST | * a <- 103 | Connection: X-Z, close | X-Z: 1 | Link: </a> + 200 => 1xx=103 | early Link: </a> | early X-Z: -`),
 	c("9110 15.2 several, in order", `GET <- 102 + 103 | Link: </a> + 103 | Link: </b> + 200 | Cache-Control: max-age=60 => 1xx=102,103,103 | early Link: </a> & </b> | Link: -
 		GET => 1xx= | Link: -`),
 	c("9110 15.2 before what is not stored", `GET <- 103 | Link: </a> + 200 | Cache-Control: no-store => 1xx=103 | Link: -`),
