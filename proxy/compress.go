@@ -88,6 +88,16 @@ func Negotiate(lines []string) Coding {
 			return Gzip
 		}
 	}
+	return negotiate(lines, smallest)
+}
+
+// What wins among codings that are liked equally.
+var (
+	smallest = [...]Coding{Brotli, Zstd, Gzip}
+	fastest  = [...]Coding{Zstd, Gzip, Brotli}
+)
+
+func negotiate(lines []string, order [numCodings - 1]Coding) Coding {
 	const unnamed = -1
 	q := [numCodings]int{unnamed, unnamed, unnamed, unnamed}
 	star := unnamed
@@ -107,12 +117,12 @@ func Negotiate(lines []string) Coding {
 		}
 	}
 	best, bestQ := Plain, 0
-	for c := Gzip; c < numCodings; c++ {
+	for _, c := range order {
 		w := q[c]
 		if w == unnamed {
 			w = max(star, 0)
 		}
-		if w >= bestQ && w > 0 {
+		if w > bestQ {
 			best, bestQ = c, w
 		}
 	}
@@ -183,14 +193,16 @@ func qvalue(s string) int {
 
 // Encode returns body in coding c, or nil where that saves less than a tenth.
 // It is for copies that are kept: made once, served often.
-func Encode(c Coding, body []byte) []byte {
+func Encode(c Coding, body []byte) []byte { return encode(c, body, thorough) }
+
+func encode(c Coding, body []byte, e effort) []byte {
 	var out []byte
 	if c == Zstd {
 		out = zstdWhole().EncodeAll(body, make([]byte, 0, len(body)/2))
 	} else {
 		var b bytes.Buffer
 		b.Grow(len(body) / 2)
-		w := NewEncoder(c, &b)
+		w := newEncoderOf(c, &b, e)
 		if w == nil {
 			return nil
 		}
@@ -206,22 +218,34 @@ func Encode(c Coding, body []byte) []byte {
 
 // NewEncoder returns a writer that writes in coding c to w, nil for Plain. It
 // must be closed, which does not close w; it must not be used after.
-func NewEncoder(c Coding, w io.Writer) *Encoder {
+func NewEncoder(c Coding, w io.Writer) *Encoder { return newEncoderOf(c, w, thorough) }
+
+func newEncoderOf(c Coding, w io.Writer, e effort) *Encoder {
 	if c == Plain || c >= numCodings {
 		return nil
 	}
-	e, _ := encoders[c].Get().(encoder)
-	if e == nil {
-		e = newEncoder(c)
+	pool := &encoders[e][c]
+	under, _ := pool.Get().(encoder)
+	if under == nil {
+		under = newEncoder(c, e)
 	}
-	e.Reset(w)
-	return &Encoder{encoder: e, coding: c}
+	under.Reset(w)
+	return &Encoder{encoder: under, pool: pool}
 }
+
+// effort is how hard an encoder tries.
+type effort uint8
+
+const (
+	thorough effort = iota
+	quick
+	numEfforts
+)
 
 // Encoder is a pooled writer in one coding. One goroutine uses it.
 type Encoder struct {
 	encoder
-	coding Coding
+	pool *sync.Pool
 }
 
 type encoder interface {
@@ -237,20 +261,20 @@ func (e *Encoder) Close() error {
 	}
 	err := e.encoder.Close()
 	e.encoder.Reset(nil)
-	encoders[e.coding].Put(e.encoder)
+	e.pool.Put(e.encoder)
 	e.encoder = nil
 	return err
 }
 
-var encoders [numCodings]sync.Pool
+var encoders [numEfforts][numCodings]sync.Pool
 
 // zstdWindow stays far below the 8 MiB that every decoder must have (RFC 9659).
 const zstdWindow = 1 << 20
 
-func newEncoder(c Coding) encoder {
+func newEncoder(c Coding, e effort) encoder {
 	switch c {
 	case Gzip:
-		w, err := gzip.NewWriterLevel(nil, 6)
+		w, err := gzip.NewWriterLevel(nil, [numEfforts]int{thorough: 6, quick: 1}[e])
 		if err != nil {
 			panic(err) // the level is a constant
 		}
@@ -258,7 +282,7 @@ func newEncoder(c Coding) encoder {
 	case Zstd:
 		return newZstd()
 	default:
-		return brotli.NewWriterOptions(nil, brotli.WriterOptions{Quality: 5, LGWin: 19})
+		return brotli.NewWriterOptions(nil, brotli.WriterOptions{Quality: [numEfforts]int{thorough: 5, quick: 1}[e], LGWin: 19})
 	}
 }
 

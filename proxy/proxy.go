@@ -14,6 +14,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httputil"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +55,8 @@ type Options struct {
 	// RedisTimeout bounds how long one look at the store waits for Redis, all
 	// its commands together; no bound if zero. Each command has the store's own.
 	RedisTimeout time.Duration
-	// EncodedBytes bounds the copies in other codings kept in memory.
+	// EncodedBytes bounds the copies in other codings kept in memory; those
+	// beyond it are made for one answer each.
 	EncodedBytes int64
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
@@ -86,6 +88,7 @@ type Proxy struct {
 	trouble     once
 	encoded     atomic.Int64
 	encodedMost int64
+	unkeptNow   chan struct{} // holds one for each that is being made for one answer
 }
 
 // Rules are the routes in force. They are replaced as a whole.
@@ -129,6 +132,7 @@ func New(o Options, rules *Rules) *Proxy {
 		front: o.Front, access: o.Access, limiter: o.Limiter, logger: o.Logger,
 		flights: newFlights(), refused: newRefusals(),
 		now: o.Now, deadline: o.CollapseDeadline, encodedMost: o.EncodedBytes,
+		unkeptNow: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	if p.now == nil {
 		p.now = time.Now

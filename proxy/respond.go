@@ -95,7 +95,8 @@ func (f *form) fill(h http.Header) {
 }
 
 // choose returns the form that the visitor's Accept-Encoding asks for.
-func (p *Proxy) choose(s *served, h http.Header) *form {
+func (p *Proxy) choose(s *served, x *Exchange) *form {
+	h := x.R.Header
 	if !s.encodable {
 		return &s.plain
 	}
@@ -109,43 +110,48 @@ func (p *Proxy) choose(s *served, h http.Header) *form {
 	if f := s.forms[c].Load(); f != nil {
 		return f
 	}
+	if p.encoded.Load() >= p.encodedMost {
+		return p.unkept(s, x)
+	}
 	return p.encode(s, c)
 }
 
-// encode makes a form and keeps it beside the plain one while the copies kept
-// in this way stay under their share of memory.
+// encode makes a form and keeps it beside the plain one.
 func (p *Proxy) encode(s *served, c Coding) *form {
-	if p.encoded.Load() > p.encodedMost {
-		return &s.plain
-	}
 	body := Encode(c, s.plain.body)
 	if body == nil || len(body) >= len(s.plain.body) {
 		s.forms[c].Store(&s.plain)
 		return &s.plain
 	}
-	f := &form{view: s.plain.view, shown: s.plain.shown.Without(digests[:]...), body: body, coding: c}
-	f.tag = codedETag(s.plain.view.Tag(), c, body)
-	coded := *f.view
-	coded.Fields = coded.Fields.With("Etag", f.tag)
-	f.view = &coded
+	f := s.form(c, codedETag(s.plain.view.Tag(), c, s.plain.body))
+	f.body = body
 	p.encoded.Add(int64(len(body)))
 	runtime.AddCleanup(f, func(n int64) { p.encoded.Add(-n) }, int64(len(body)))
 	s.forms[c].Store(f)
 	return f
 }
 
-// codedETag is the tag of body, which is in coding c and has the given tag
-// where it is plain: a strong tag names one sequence of bytes (RFC 9110
-// §8.8.3.3). Where there is none, or what is no entity-tag, the edge makes one,
-// for a date does not tell a coding from another (§8.8.1).
-func codedETag(tag string, c Coding, body []byte) string {
+// form is one in coding c, still without a body.
+func (s *served) form(c Coding, tag string) *form {
+	f := &form{view: s.plain.view, shown: s.plain.shown.Without(digests[:]...), coding: c, tag: tag}
+	coded := *f.view
+	coded.Fields = coded.Fields.With("Etag", tag)
+	f.view = &coded
+	return f
+}
+
+// codedETag is the tag in coding c of content that has the given tag where it
+// is plain: a strong tag names one sequence of bytes (RFC 9110 §8.8.3.3).
+// Where there is none, or what is no entity-tag, the edge makes one, for a date
+// does not tell a coding from another (§8.8.1).
+func codedETag(tag string, c Coding, plain []byte) string {
 	switch {
 	case strings.HasPrefix(tag, `W/"`):
 		return tag
 	case strings.HasPrefix(tag, `"`):
 		return tag[:len(tag)-1] + "-" + c.String() + `"`
 	}
-	return digestTag(body)
+	return codedETag(digestTag(plain), c, nil)
 }
 
 // noAge is the age of what the app has only just said: Age would deny that
@@ -156,8 +162,8 @@ const noAge = -1
 // 416, and the head alone for HEAD.
 func (p *Proxy) respond(w http.ResponseWriter, x *Exchange, e *store.Entry, age time.Duration) {
 	s := p.servedOf(x.Route, e)
-	f := p.choose(s, x.R.Header)
-	if f.coding != Plain && e.Served.Load() == nil {
+	f := p.choose(s, x)
+	if f.coding != Plain && e.Served.Load() == nil && s.forms[f.coding].Load() == f {
 		s.keep(e) // a coding is dear
 	}
 	h := w.Header()
