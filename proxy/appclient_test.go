@@ -141,11 +141,12 @@ func TestAppClientWritesNothingThatBreaksItsGrammar(t *testing.T) {
 
 // Every answer of the table is handed on as net/http reads it, whatever stands
 // behind it goes to nobody, and where nothing does the connection is used again.
-func TestAppClientGivesNobodyWhatStandsBehindAnAnswer(t *testing.T) {
+func TestOriginGivesNobodyWhatStandsBehindAnAnswer(t *testing.T) {
 	const surplus = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 	for _, tt := range answersOfTheApp {
-		for _, more := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, more %v", tt.name, more), func(t *testing.T) {
+		for i := range 2 * len(waysToTheApp) {
+			w, more := waysToTheApp[i/2], i%2 == 0
+			t.Run(fmt.Sprintf("%s, %s, more %v", tt.name, w.name, more), func(t *testing.T) {
 				a := newWireApp(t, func(r *http.Request, _ int) (string, bool) {
 					if r.URL.Path == "/after" {
 						return "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmine", true
@@ -156,6 +157,7 @@ func TestAppClientGivesNobodyWhatStandsBehindAnAnswer(t *testing.T) {
 					return tt.answer, !tt.toEnd
 				})
 				og := newTestOrigin(t, OriginOptions{URLs: []string{a.url}})
+				w.take(og)
 				method := "GET"
 				if tt.head {
 					method = "HEAD"
@@ -194,7 +196,7 @@ func TestAppClientGivesNobodyWhatStandsBehindAnAnswer(t *testing.T) {
 }
 
 // What the app says while nobody asks is found before the next request goes.
-func TestAppClientLeavesAConnectionOnWhichSomethingCame(t *testing.T) {
+func TestOriginLeavesAConnectionOnWhichSomethingCame(t *testing.T) {
 	say := make(chan string, 1)
 	came := make(chan struct{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -224,14 +226,19 @@ func TestAppClientLeavesAConnectionOnWhichSomethingCame(t *testing.T) {
 			}()
 		}
 	}()
-	og := newTestOrigin(t, OriginOptions{URLs: []string{"http://" + l.Addr().String()}})
-	for i, surplus := range []string{"", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison", "x", ""} {
-		status, body, err := ask(t, og, outgoing("GET", ""))
-		if err != nil || status != 200 || body != "mine" {
-			t.Fatalf("request %d: %d %q, %v", i, status, body, err)
-		}
-		say <- surplus
-		<-came
+	for _, w := range waysToTheApp {
+		t.Run(w.name, func(t *testing.T) {
+			og := newTestOrigin(t, OriginOptions{URLs: []string{"http://" + l.Addr().String()}})
+			w.take(og)
+			for i, surplus := range []string{"", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison", "x", ""} {
+				status, body, err := ask(t, og, outgoing("GET", ""))
+				if err != nil || status != 200 || body != "mine" {
+					t.Fatalf("request %d: %d %q, %v", i, status, body, err)
+				}
+				say <- surplus
+				<-came
+			}
+		})
 	}
 }
 
@@ -272,42 +279,49 @@ func TestAppClientUsesAConnectionAgain(t *testing.T) {
 
 // An app that hangs up between two requests is asked again, once for each
 // request that is safe, and nobody notices.
-func TestAppClientAsksAgainWhereTheAppHungUp(t *testing.T) {
-	a := newWireApp(t, func(_ *http.Request, nth int) (string, bool) {
-		if nth == 1 { // it has taken the request and ends without a word
-			return "", false
+func TestOriginAsksAgainWhereTheAppHungUp(t *testing.T) {
+	for _, w := range waysToTheApp {
+		a := newWireApp(t, func(_ *http.Request, nth int) (string, bool) {
+			if nth == 1 { // it has taken the request and ends without a word
+				return "", false
+			}
+			return "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", true
+		})
+		og := newTestOrigin(t, OriginOptions{URLs: []string{a.url}})
+		w.take(og)
+		for i := range 4 {
+			if status, body, err := ask(t, og, outgoing("GET", "")); err != nil || status != 200 || body != "hello" {
+				t.Fatalf("request %d: %d %q, %v", i, status, body, err)
+			}
 		}
-		return "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", true
-	})
-	og := newTestOrigin(t, OriginOptions{URLs: []string{a.url}})
-	for i := range 4 {
-		if status, body, err := ask(t, og, outgoing("GET", "")); err != nil || status != 200 || body != "hello" {
-			t.Fatalf("request %d: %d %q, %v", i, status, body, err)
+		if n := a.asked.Load(); n != 7 {
+			t.Errorf("asked %d times, want 4 and 3 again", n)
 		}
-	}
-	if n := a.asked.Load(); n != 7 {
-		t.Errorf("asked %d times, want 4 and 3 again", n)
-	}
-	never := newWireApp(t, func(*http.Request, int) (string, bool) { return "", false })
-	og = newTestOrigin(t, OriginOptions{URLs: []string{never.url}})
-	if _, _, err := ask(t, og, outgoing("GET", "")); !errors.Is(err, ErrUnreachable) || never.asked.Load() != 1 {
-		t.Errorf("%v after %d requests", err, never.asked.Load())
+		never := newWireApp(t, func(*http.Request, int) (string, bool) { return "", false })
+		og = newTestOrigin(t, OriginOptions{URLs: []string{never.url}})
+		w.take(og)
+		if _, _, err := ask(t, og, outgoing("GET", "")); !errors.Is(err, ErrUnreachable) || never.asked.Load() != 1 {
+			t.Errorf("%v after %d requests", err, never.asked.Load())
+		}
 	}
 }
 
 // An app that falls silent within a line is late, whatever the half line would
 // be taken for.
-func TestAppClientTellsALateAnswerFromABadOne(t *testing.T) {
-	for _, answer := range []string{
-		"", "H", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nX: y\r\nContent-Le", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
-	} {
-		a := newWireApp(t, func(*http.Request, int) (string, bool) { return answer, true })
-		og := newTestOrigin(t, OriginOptions{URLs: []string{a.url}, ResponseHeaderTimeout: 20 * time.Millisecond, BodyStall: 20 * time.Millisecond})
-		if _, _, err := ask(t, og, outgoing("GET", "")); !errors.Is(err, ErrTimeout) || errors.Is(err, ErrBadAnswer) {
-			t.Errorf("%q: %v", answer, err)
+func TestOriginTellsALateAnswerFromABadOne(t *testing.T) {
+	for _, w := range waysToTheApp {
+		for _, answer := range []string{
+			"", "H", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nX: y\r\nContent-Le", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP",
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX",
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+		} {
+			a := newWireApp(t, func(*http.Request, int) (string, bool) { return answer, true })
+			og := newTestOrigin(t, OriginOptions{URLs: []string{a.url}, ResponseHeaderTimeout: 20 * time.Millisecond, BodyStall: 20 * time.Millisecond})
+			w.take(og)
+			if _, _, err := ask(t, og, outgoing("GET", "")); !errors.Is(err, ErrTimeout) || errors.Is(err, ErrBadAnswer) {
+				t.Errorf("%q: %v", answer, err)
+			}
 		}
 	}
 }

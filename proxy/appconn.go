@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -27,8 +28,11 @@ type appConn struct {
 	mu    sync.Mutex
 	state framing
 	heads heads
-	asked bool  // a request has taken the connection and has no answer yet
-	head  bool  // it is a HEAD
+	asked bool // a request has taken the connection and has no answer yet
+	head  bool // it is a HEAD
+	stale bool // it must go by another connection
+	watch watcher
+	plain bool  // what comes while nobody has asked is of no use: TLS has records of its own
 	left  int64 // of the content or chunk at hand, in bytes
 	ended bool  // nothing more is handed over
 }
@@ -52,33 +56,57 @@ var (
 	errAsides  = errors.New("the app sends one interim answer after another")
 )
 
-func newAppConn(c net.Conn) *appConn { return &appConn{Conn: c} }
+// newAppConn is one on c, which may be TLS over under.
+func newAppConn(c, under net.Conn) *appConn {
+	a := &appConn{Conn: c}
+	a.watch.init(under)
+	a.plain = c == under && a.watch.able()
+	return a
+}
 
 // ask says that a request will go by c, the answer to which said is to take in.
-// HEAD is the one method that changes the framing of its answer.
-func (c *appConn) ask(head bool, said *unsaid) {
+// HEAD is the one method that changes the framing of its answer. A connection
+// that was idle is of no use if anything has come on it meanwhile, its end or
+// what would be taken for the answer.
+func (c *appConn) ask(head, idle bool, said *unsaid) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked, c.head = true, head
+	c.stale = c.ended || idle && c.watch.able() && !c.watch.silent()
 	c.heads.begin(said)
 }
+
+// idle: no request has c.
+func (c *appConn) idle() bool { return c.state == between && !c.asked }
 
 // Write begins an answer with the first byte of its request.
 func (c *appConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
-	if c.state == between && c.asked {
+	stale := c.stale
+	if c.state == between && c.asked && !stale {
 		c.state = inHeader
 	}
 	c.mu.Unlock()
+	if stale { // net/http asks on another, unless the content cannot be read again
+		return 0, fmt.Errorf("%w: %w", errClosedIdle, net.ErrClosed)
+	}
 	return c.Conn.Write(p)
 }
 
 func (c *appConn) Read(p []byte) (int, error) {
 	c.mu.Lock()
-	ended := c.ended
+	ended, idle := c.ended, c.idle()
 	c.mu.Unlock()
 	if ended {
 		return 0, io.EOF
+	}
+	if idle && c.plain {
+		// The Transport's reader is here already when a request takes the
+		// connection: took it what has come, the request would look in vain.
+		c.watch.listen()
+		c.mu.Lock()
+		c.ended = c.idle()
+		c.mu.Unlock()
 	}
 	n, err := c.Conn.Read(p)
 	if n == 0 {
@@ -93,6 +121,7 @@ func (c *appConn) Read(p []byte) (int, error) {
 	case taken == n:
 		return n, err
 	case taken == 0:
+		c.ended = true
 		return 0, errSurplus
 	}
 	c.ended = true

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 )
 
@@ -30,8 +32,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 
 // handedOver is what an appConn hands over of one answer.
 func handedOver(head bool, parts ...[]byte) string {
-	c := newAppConn(&pieces{left: parts})
-	c.ask(head, new(unsaid))
+	c := newAppConn(&pieces{left: parts}, nil)
+	c.ask(head, false, new(unsaid))
 	_, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 	all, _ := io.ReadAll(c)
 	return string(all)
@@ -87,14 +89,14 @@ func TestAppConnEndsWithTheAnswer(t *testing.T) {
 
 func TestAppConnTakesOneAnswerAfterTheOther(t *testing.T) {
 	p := &pieces{}
-	c := newAppConn(p)
+	c := newAppConn(p, nil)
 	in := bufio.NewReader(c)
 	for range 3 {
 		for _, tt := range answersOfTheApp {
 			if tt.toEnd || tt.name == "interim" {
 				continue
 			}
-			c.ask(tt.head, new(unsaid))
+			c.ask(tt.head, false, new(unsaid))
 			p.left = append(p.left, []byte(tt.answer))
 			_, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 			r := &http.Request{Method: "GET"}
@@ -117,8 +119,8 @@ func TestAppConnTakesOneAnswerAfterTheOther(t *testing.T) {
 func TestAppConnBeginsNoAnswerWithTheRestOfARequest(t *testing.T) {
 	const answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 	p := &pieces{left: [][]byte{[]byte(answer)}}
-	c := newAppConn(p)
-	c.ask(false, new(unsaid))
+	c := newAppConn(p, nil)
+	c.ask(false, false, new(unsaid))
 	_, _ = c.Write([]byte("POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n"))
 	b := make([]byte, 100)
 	if n, err := c.Read(b); string(b[:n]) != answer || err != nil {
@@ -136,8 +138,8 @@ func TestAppConnEndsAFloodOfInterimAnswers(t *testing.T) {
 	for range maxAsides + 2 {
 		p.left = append(p.left, []byte("HTTP/1.1 103 Early Hints\r\n\r\n"))
 	}
-	c := newAppConn(p)
-	c.ask(false, new(unsaid))
+	c := newAppConn(p, nil)
+	c.ask(false, false, new(unsaid))
 	_, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 	if _, err := io.ReadAll(c); err != errAsides {
 		t.Errorf("%v", err)
@@ -171,4 +173,30 @@ func FuzzAppConn(f *testing.F) {
 			t.Errorf("%q: net/http reads %d bytes, %d were handed over", all, read, got)
 		}
 	})
+}
+
+// TLS has records of its own between answers, which are no surplus.
+func TestOriginUsesAConnectionOverTLSAgain(t *testing.T) {
+	var conns atomic.Int64
+	app := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+	app.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	app.StartTLS()
+	defer app.Close()
+	og := newTestOrigin(t, OriginOptions{URLs: []string{app.URL}, TLS: app.Client().Transport.(*http.Transport).TLSClientConfig})
+	for i := range 20 {
+		method, body := "POST", "hello"
+		if i%2 == 0 {
+			method, body = "GET", ""
+		}
+		if status, got, err := ask(t, og, outgoing(method, body)); status != 200 || got != body || err != nil {
+			t.Fatalf("request %d: %d %q, %v", i, status, got, err)
+		}
+	}
+	if n := conns.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
 }

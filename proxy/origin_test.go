@@ -143,6 +143,20 @@ var waysToTheApp = []struct {
 	}},
 }
 
+// A visitor who says nothing of what they use is not said to use Go.
+func TestOriginNamesNoUserAgentOfItsOwn(t *testing.T) {
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%q", r.Header["User-Agent"]) })
+	for _, w := range waysToTheApp {
+		og := newTestOrigin(t, OriginOptions{URLs: []string{a.URL}})
+		w.take(og)
+		for _, fields := range [][]string{nil, {"User-Agent", ""}} {
+			if _, body, err := ask(t, og, outgoing("GET", "", fields...)); body != "[]" || err != nil {
+				t.Errorf("%s: %s, %v", w.name, body, err)
+			}
+		}
+	}
+}
+
 func TestOriginErrors(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	for _, tt := range []struct {

@@ -99,7 +99,7 @@ func (u *upstream) connect(ctx context.Context, secure *tls.Config, timeout time
 		return nil, err
 	}
 	if secure == nil {
-		return newAppConn(c), nil
+		return newAppConn(c, c), nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -108,7 +108,7 @@ func (u *upstream) connect(ctx context.Context, secure *tls.Config, timeout time
 		c.Close()
 		return nil, err
 	}
-	return newAppConn(t), nil
+	return newAppConn(t, c), nil
 }
 
 // roundTrip asks with r's content, or with what is held of it.
@@ -126,6 +126,10 @@ func (u *upstream) roundTrip(r *http.Request, held *heldBody) (*http.Response, e
 	}
 	if held != nil {
 		out.Body = held
+	}
+	if _, has := out.Header["User-Agent"]; !has { // net/http would name itself
+		out.Header = out.Header.Clone()
+		out.Header["User-Agent"] = []string{""}
 	}
 	resp, err := u.transport.RoundTrip(out)
 	if err == nil {
@@ -147,7 +151,7 @@ func (w *following) trace() *httptrace.ClientTrace {
 			if c, ok := info.Conn.(*appConn); ok {
 				said := new(unsaid)
 				w.said.Store(said)
-				c.ask(w.head, said)
+				c.ask(w.head, info.Reused, said)
 			}
 		},
 		Got1xxResponse: func(_ int, h textproto.MIMEHeader) error { // before whoever passes it on

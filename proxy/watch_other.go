@@ -17,6 +17,8 @@ func (*watcher) init(net.Conn) {}
 
 func (*watcher) able() bool { return false }
 
+func (*watcher) listen() {}
+
 func (*watcher) silent() bool { return false }
 
 func (*watcher) wait() error { return errors.ErrUnsupported }

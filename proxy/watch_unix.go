@@ -12,13 +12,17 @@ import (
 // watches: a watcher is able to on this system.
 const watches = true
 
-// watcher waits for the end of a connection without taking what comes on it.
+// watcher looks at a connection without taking what comes on it. One goroutine
+// may wait, in either way, and one at a time ask whether it is silent.
 type watcher struct {
-	raw  syscall.RawConn
-	look func(fd uintptr) bool // peek, made once
-	scan func(fd uintptr)      // glance, made once
-	one  [1]byte
-	err  error
+	raw   syscall.RawConn
+	look  func(fd uintptr) bool // peek, made once
+	heed  func(fd uintptr) bool // hear, made once
+	scan  func(fd uintptr)      // glance, made once
+	one   [1]byte
+	err   error
+	other [1]byte // glance's own
+	found error
 }
 
 func (w *watcher) init(c net.Conn) {
@@ -27,7 +31,7 @@ func (w *watcher) init(c net.Conn) {
 		return
 	}
 	if raw, err := sc.SyscallConn(); err == nil {
-		w.raw, w.look, w.scan = raw, w.peek, w.glance
+		w.raw, w.look, w.heed, w.scan = raw, w.peek, w.hear, w.glance
 	}
 }
 
@@ -43,13 +47,21 @@ func (w *watcher) wait() error {
 	return w.err
 }
 
+// listen returns once something has come on the connection, its end included.
+func (w *watcher) listen() { _ = w.raw.Read(w.heed) }
+
+func (w *watcher) hear(fd uintptr) bool {
+	_, _, err := syscall.Recvfrom(int(fd), w.one[:], syscall.MSG_PEEK)
+	return !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR)
+}
+
 // silent reports whether the connection is open and nothing has come on it.
 func (w *watcher) silent() bool {
-	return w.raw != nil && w.raw.Control(w.scan) == nil && errors.Is(w.err, syscall.EAGAIN)
+	return w.raw != nil && w.raw.Control(w.scan) == nil && errors.Is(w.found, syscall.EAGAIN)
 }
 
 func (w *watcher) glance(fd uintptr) {
-	_, _, w.err = syscall.Recvfrom(int(fd), w.one[:], syscall.MSG_PEEK)
+	_, _, w.found = syscall.Recvfrom(int(fd), w.other[:], syscall.MSG_PEEK)
 }
 
 // peek reports whether there is nothing more to wait for.
