@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -126,97 +125,6 @@ func TestOriginKeepsHostAndBody(t *testing.T) {
 	}
 	if s := og.Upstreams()[0]; s.InFlight != 0 || s.Requests != 1 || s.Failures != 0 {
 		t.Errorf("%+v", s)
-	}
-}
-
-// waysToTheApp are the two by which an [Origin] asks: what an app may do, and
-// what comes of it, is the same on both.
-var waysToTheApp = []struct {
-	name string
-	take func(*Origin)
-}{
-	{"by the client", func(*Origin) {}},
-	{"by net/http", func(og *Origin) {
-		for _, u := range *og.upstreams.Load() {
-			u.client = nil
-		}
-	}},
-}
-
-// A visitor who says nothing of what they use is not said to use Go.
-func TestOriginNamesNoUserAgentOfItsOwn(t *testing.T) {
-	a := newApp(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%q", r.Header["User-Agent"]) })
-	for _, w := range waysToTheApp {
-		og := newTestOrigin(t, OriginOptions{URLs: []string{a.URL}})
-		w.take(og)
-		for _, fields := range [][]string{nil, {"User-Agent", ""}} {
-			if _, body, err := ask(t, og, outgoing("GET", "", fields...)); body != "[]" || err != nil {
-				t.Errorf("%s: %s, %v", w.name, body, err)
-			}
-		}
-	}
-}
-
-func TestOriginErrors(t *testing.T) {
-	const ok = "HTTP/1.1 200 OK\r\n"
-	for _, tt := range []struct {
-		name, answer string
-		silent       bool
-		want         error
-		fields       []string
-	}{
-		{"hangs up at once", "", false, ErrUnreachable, nil},
-		{"hangs up within the header section", ok + "X: ", false, ErrUnreachable, nil},
-		{"says nothing", "", true, ErrTimeout, nil},
-		{"stalls in the header section", ok + "X: ", true, ErrTimeout, nil},
-		{"no HTTP", "hello\r\n\r\n", false, ErrBadAnswer, nil},
-		{"two content lengths", ok + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", false, ErrBadAnswer, nil},
-		{"a content length that is no number", ok + "Content-Length: x\r\n\r\n", false, ErrBadAnswer, nil},
-		{"a negative content length", ok + "Content-Length: -1\r\n\r\n", false, ErrBadAnswer, nil},
-		{"unknown transfer coding", ok + "Transfer-Encoding: gzip\r\n\r\n", false, ErrBadAnswer, nil},
-		{"chunks in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", false, ErrBadAnswer, nil},
-		{"chunks in HTTP/1.0 beside a length", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding:\r\n chunked\r\nContent-Length: 5\r\n\r\nhello", false, ErrBadAnswer, nil},
-		{"a transfer coding in HTTP/1.0 without content", "HTTP/1.0 204 No Content\r\nConnection: keep-alive\r\ntransfer-encoding: gzip\r\n\r\n", true, ErrBadAnswer, nil},
-		{"a field name with a space", ok + "X Y: 1\r\nContent-Length: 0\r\n\r\n", false, ErrBadAnswer, nil},
-		{"a control character", ok + "X: a\x00b\r\nContent-Length: 0\r\n\r\n", false, ErrBadAnswer, nil},
-		{"a header section over the limit", ok + "X: " + strings.Repeat("x", 70<<10) + "\r\n\r\n", false, ErrBadAnswer, nil},
-		{"status 99", "HTTP/1.1 099 ?\r\nContent-Length: 0\r\n\r\n", false, ErrBadAnswer, nil},
-		{"status 999", "HTTP/1.1 999 ?\r\nContent-Length: 0\r\n\r\n", false, ErrBadAnswer, nil},
-		{"unasked 304", "HTTP/1.1 304 Not Modified\r\n\r\n", false, ErrBadAnswer, nil},
-		{"asked 304", "HTTP/1.1 304 Not Modified\r\n\r\n", false, nil, []string{"If-None-Match", `"a"`}},
-		{"unasked 206", "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/2\r\n\r\na", false, ErrBadAnswer, nil},
-		{"asked 206", "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/2\r\n\r\na", false, nil, []string{"Range", "bytes=0-0"}},
-		{"unasked 101", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", false, ErrBadAnswer, nil},
-		{"truncated content", ok + "Content-Length: 5\r\n\r\nab", false, ErrBadAnswer, nil},
-		{"a bad chunk", ok + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", false, ErrBadAnswer, nil},
-		{"truncated chunks", ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nab", false, ErrBadAnswer, nil},
-		{"content that stalls", ok + "Content-Length: 5\r\n\r\nab", true, ErrTimeout, nil},
-		{"chunks that stall", ok + "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", true, ErrTimeout, nil},
-	} {
-		for _, w := range waysToTheApp {
-			t.Run(tt.name+", "+w.name, func(t *testing.T) {
-				og := newTestOrigin(t, OriginOptions{
-					URLs: []string{rawApp(t, tt.answer, tt.silent)}, ResponseHeaderTimeout: 100 * time.Millisecond, BodyStall: 50 * time.Millisecond,
-				})
-				w.take(og)
-				_, _, err := ask(t, og, outgoing("GET", "", tt.fields...))
-				if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
-					t.Errorf("%v, want %v", err, tt.want)
-				}
-				if n := og.inFlight.Load(); n != 0 {
-					t.Errorf("%d left in flight", n)
-				}
-			})
-		}
-	}
-	og := newTestOrigin(t, OriginOptions{URLs: []string{deadURL(t)}})
-	if _, _, err := ask(t, og, outgoing("GET", "")); !errors.Is(err, ErrUnreachable) {
-		t.Error(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, _, err := ask(t, og, outgoing("GET", "").WithContext(ctx)); !errors.Is(err, context.Canceled) || RefusalFor(err).Status != statusClientGone {
-		t.Error(err)
 	}
 }
 
