@@ -204,6 +204,15 @@ func (p *Proxy) assemble(w http.ResponseWriter, x *Exchange, s *served) {
 	dropFields(h, aboutKeeping[:])
 	h["Cache-Control"] = []string{told}
 	cookies.add(h)
+	// A page that may be somebody's own is not coded (BREACH).
+	if s.transformable && !report.Personal && (x.Status.Hit || x.Status.Stored) && compressible(h, len(body)) && len(body) <= unkeptMost {
+		if c := negotiate(x.R.Header["Accept-Encoding"], fastest); c != Plain {
+			if coded, _ := p.codeOnce(c, body); coded != nil {
+				body = coded
+				h["Content-Encoding"] = []string{c.String()}
+			}
+		}
+	}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(s.plain.view.Status)
 	if x.R.Method != http.MethodHead {

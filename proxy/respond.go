@@ -24,10 +24,11 @@ import (
 type served struct {
 	route *Route // whose rule it follows
 	plain form
-	// encodable: the edge may serve it in other codings.
-	encodable bool
-	template  *esi.Template // nil where there are no fragments
-	forms     [numCodings]atomic.Pointer[form]
+	// transformable: the edge may serve it, or what is assembled of it, in
+	// other codings; encodable: and copies in them are kept.
+	transformable, encodable bool
+	template                 *esi.Template // nil where there are no fragments
+	forms                    [numCodings]atomic.Pointer[form]
 }
 
 // form is a body in one coding with what speaks of it.
@@ -67,9 +68,10 @@ func newServed(route *Route, e *store.Entry) *served {
 	for _, name := range [...]string{"Content-Length", "Etag", "Age", "X-Request-Id"} {
 		delete(h, name)
 	}
-	s.encodable = s.template == nil && r.Scope == cachepolicy.Public && r.Status == http.StatusOK && r.Part == nil &&
-		h.Get("Content-Encoding") == "" && compressible(h, len(e.Body)) && !r.Lifetime.NoTransform
-	if s.encodable {
+	s.transformable = r.Scope == cachepolicy.Public && r.Status == http.StatusOK && r.Part == nil &&
+		h.Get("Content-Encoding") == "" && compressibleType(h) && !r.Lifetime.NoTransform
+	s.encodable = s.transformable && s.template == nil && compressible(h, len(e.Body))
+	if s.encodable || s.transformable && s.template != nil {
 		h["Vary"] = addField(h["Vary"], "Accept-Encoding")
 	}
 	s.plain.shown = cachepolicy.Pack(h)

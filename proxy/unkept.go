@@ -27,17 +27,28 @@ func (p *Proxy) unkept(s *served, x *Exchange) *form {
 	if conditional(x.R.Header) && cachepolicy.Precondition(&x.Ask, f.view) == http.StatusNotModified {
 		return f // nobody needs the body
 	}
-	select {
-	case p.unkeptNow <- struct{}{}:
-		defer func() { <-p.unkeptNow }()
-	default:
+	body, ok := p.codeOnce(c, s.plain.body)
+	switch {
+	case !ok:
 		return &s.plain
-	}
-	if f.body = encode(c, s.plain.body, quick); f.body == nil {
+	case body == nil:
 		s.forms[c].Store(&s.plain)
 		return &s.plain
 	}
+	f.body = body
 	return f
+}
+
+// codeOnce is Encode for one answer; ok is false where no processor is to spare
+// for it.
+func (p *Proxy) codeOnce(c Coding, body []byte) (coded []byte, ok bool) {
+	select {
+	case p.unkeptNow <- struct{}{}:
+		defer func() { <-p.unkeptNow }()
+		return encode(c, body, quick), true
+	default:
+		return nil, false
+	}
 }
 
 // unkeptETag is weak, for the copy that is kept by another edge, or here a

@@ -106,3 +106,58 @@ func TestPagesAreCodedWhereNoCopyCanBeKept(t *testing.T) {
 		})
 	}
 }
+
+// A page of fragments is coded as any other, unless a fragment, or the page
+// itself, may be one person's own.
+func TestAssembledPagesAreCoded(t *testing.T) {
+	text := strings.Repeat("<li>certificado emitido</li>\n", 100)
+	app := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		if r.URL.Path == "/no-transform" {
+			w.Header().Set("Cache-Control", "no-transform")
+		}
+		if r.URL.Path == "/no-store" {
+			w.Header().Set("Cache-Control", "no-store")
+		}
+		switch r.URL.Path {
+		case "/open", "/mine/":
+			fmt.Fprint(w, text)
+		case "/of-mine":
+			fmt.Fprint(w, text, `<esi:include src="/mine/"/>`)
+		case "/image":
+			w.Header().Set("Content-Type", "application/xhtml+xml")
+			fallthrough
+		default:
+			fmt.Fprint(w, text, `<esi:include src="/open"/>`)
+		}
+	}
+	b := newBed(t, 64<<20, app,
+		cachepolicy.Rule{Pattern: "/", TTL: time.Hour, MaxObject: 8 << 20, ESI: true},
+		cachepolicy.Rule{Pattern: "/open", TTL: time.Hour, MaxObject: 8 << 20},
+		cachepolicy.Rule{Pattern: "/mine/", TTL: time.Hour, MaxObject: 8 << 20, Scope: cachepolicy.PerSession})
+	for path, coded := range map[string]bool{"/page": true, "/image": true, "/of-mine": false, "/no-transform": false, "/no-store": false} {
+		for _, method := range []string{"GET", "GET", "HEAD"} {
+			r := httptest.NewRequest(method, path, nil)
+			r.Header.Set("Accept-Encoding", "gzip")
+			w := httptest.NewRecorder()
+			b.ServeHTTP(w, r)
+			h := w.Result().Header
+			raw, _ := io.ReadAll(w.Result().Body)
+			if got := h.Get("Content-Encoding") == "gzip"; method == "GET" && got != coded {
+				t.Errorf("%s: coded %v, want %v (%v)", path, got, coded, h)
+			}
+			if strings.Contains(strings.Join(h["Vary"], ","), "Accept-Encoding") != (coded || path == "/of-mine") && path != "/no-store" {
+				t.Errorf("%s: Vary %q", path, h["Vary"])
+			}
+			if method == "HEAD" {
+				continue
+			}
+			if coded {
+				raw = []byte(decoded(t, Gzip, raw))
+			}
+			if string(raw) != text+text {
+				t.Errorf("%s: %.80q", path, raw)
+			}
+		}
+	}
+}
