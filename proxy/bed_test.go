@@ -68,7 +68,7 @@ func newBed(t testing.TB, memory int64, app http.HandlerFunc, rules ...cachepoli
 		Front:   NewFront(FrontOptions{Ambiguous: cachepolicy.PathAmbiguous, Forbidden: sessions.Forbidden}),
 		Access:  NewAccess(AccessOptions{Log: NewAccessCore(zapcore.AddSync(io.Discard)), Metrics: NewMetrics(), Events: &Events{}}),
 		Limiter: NewLimiter(LimiterOptions{}), EncodedBytes: 1 << 20,
-	}, NewRules(routes, nil))
+	}, NewRules(routes, nil, nil))
 	server, err := NewServer(ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.whole.Add(1)
 		b.ServeHTTP(w, r)

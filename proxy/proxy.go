@@ -97,20 +97,15 @@ type Rules struct {
 	byID   []*Route
 }
 
-// Extra is what holds on a route besides its policy.
-type Extra struct {
-	Limit   *Limit
-	Methods []string
-}
-
-// NewRules pairs each route's policy with what else holds on it; extra is
-// indexed like the rules that routes was made from.
-func NewRules(routes *cachepolicy.Routes, extra []Extra) *Rules {
+// NewRules pairs each route's policy with what else holds on it. Limits are
+// indexed like the rules that routes was made from, nil for none; methods are
+// let in everywhere, beyond the usual ones.
+func NewRules(routes *cachepolicy.Routes, limits []*Limit, methods []string) *Rules {
 	rs := &Rules{routes: routes}
 	for i, p := range routes.All() {
-		r := &Route{Policy: p}
-		if i > 0 && i-1 < len(extra) {
-			r.Limit, r.Methods = extra[i-1].Limit, extra[i-1].Methods
+		r := &Route{Policy: p, Methods: methods}
+		if i > 0 && i-1 < len(limits) {
+			r.Limit = limits[i-1]
 		}
 		rs.byID = append(rs.byID, r)
 	}

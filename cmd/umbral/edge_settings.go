@@ -20,14 +20,13 @@ func newRules(file *config.File) (*proxy.Rules, error) {
 		}
 		return nil, all
 	}
-	extra := make([]proxy.Extra, len(file.Rules))
+	limits := make([]*proxy.Limit, len(file.Rules))
 	for i, l := range file.Limits {
-		extra[i].Methods = file.Methods
 		if l.Rate.Count > 0 {
-			extra[i].Limit = &proxy.Limit{Rate: l.Rate.Count, Per: l.Rate.Per, By: limitBy(l.By)}
+			limits[i] = &proxy.Limit{Rate: l.Rate.Count, Per: l.Rate.Per, By: limitBy(l.By)}
 		}
 	}
-	return proxy.NewRules(routes, extra), nil
+	return proxy.NewRules(routes, limits, file.Methods), nil
 }
 
 func limitBy(word string) proxy.LimitBy {

@@ -198,9 +198,11 @@ func TestEveryKeyOfARoute(t *testing.T) {
 		}
 	}
 
-	// methods.
-	if a, err := v.do("PROPFIND", "/plain/1", ""); err != nil || a.StatusCode != 200 || app.last().Method != "PROPFIND" {
-		t.Errorf("PROPFIND: %v %v", a.Response, err)
+	// methods, also where no route matches.
+	for _, path := range []string{"/plain/1", "/nowhere"} {
+		if a, err := v.do("PROPFIND", path, ""); err != nil || a.StatusCode != 200 || app.last().Method != "PROPFIND" || app.last().URL.Path != path {
+			t.Errorf("PROPFIND %s: %v %v", path, a.Response, err)
+		}
 	}
 
 	// esi.
