@@ -36,11 +36,6 @@ func (p *Policy) Invalidates(r *Request, resp *Response) (targets []Target, grou
 	return targets, distinct(groups)
 }
 
-// SearchTag is the tag of whatever is stored for the path of t with a
-// No-Vary-Search: it answers URLs other than its own, which this makes
-// invalid with it.
-func (t Target) SearchTag() string { return "no-vary-search " + t.Host + t.Path }
-
 // TargetURL is the URL under which a target is stored: what a purge by URL
 // names.
 func (rs *Routes) TargetURL(t Target) string {

@@ -169,7 +169,6 @@ func (p *Policy) judge(r *Request, resp *Response) (*Stored, Reason) {
 	s.VaryValues = p.varyValues(r, s.VaryFields)
 	if v, ok := parseNoVarySearch(h["No-Vary-Search"]); ok {
 		s.NoVarySearch = v.text()
-		s.Tags = append(s.Tags, Target{Host: r.Host, Path: r.Path}.SearchTag())
 	}
 	a := arrive(h, resp.RequestTime, resp.ResponseTime)
 	s.InitialAge = a.initialAge

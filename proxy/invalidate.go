@@ -20,12 +20,8 @@ func (p *Proxy) invalidate(ctx context.Context, x *Exchange, r *cachepolicy.Resp
 	rules := p.Rules()
 	var selectors []store.Selector
 	for _, t := range targets {
-		route := rules.Match("GET", t.Host, t.Path)
-		if route.Rule.Off {
+		if rules.Match("GET", t.Host, t.Path).Rule.Off {
 			continue
-		}
-		if route.noVarySearch.Load() {
-			selectors = append(selectors, store.Selector{Tag: t.SearchTag()})
 		}
 		selectors = append(selectors, store.Selector{URL: rules.routes.TargetURL(t)})
 	}
@@ -43,6 +39,8 @@ func (p *Proxy) invalidate(ctx context.Context, x *Exchange, r *cachepolicy.Resp
 	// At least this edge forgets its own copies.
 	for _, t := range targets {
 		ask := cachepolicy.Request{Method: "GET", Scheme: x.Ask.Scheme, Host: t.Host, Path: t.Path, Query: t.Query, Header: x.Ask.Header}
-		_ = p.store.Delete(ctx, rules.Match("GET", t.Host, t.Path).Key(&ask))
+		route := rules.Match("GET", t.Host, t.Path)
+		_ = p.store.Delete(ctx, route.Key(&ask))
+		_ = p.store.Delete(ctx, route.PathKey(&ask))
 	}
 }

@@ -11,6 +11,9 @@ import (
 // records. It is guarded by the log's lock.
 type purgeIndex struct {
 	urls, prefixes, tags, users, sessions map[string]mark
+	// queried are the URLs and prefixes that hold a query, by what is before
+	// it: they hit every response with a No-Vary-Search that lies there.
+	queried map[string]mark
 	// lengths are those of the prefixes, ascending, each once: an entry's URL
 	// is looked up cut to each.
 	lengths []int
@@ -44,7 +47,7 @@ func (m mark) or(n mark) mark {
 func newPurgeIndex() *purgeIndex {
 	return &purgeIndex{
 		urls: map[string]mark{}, prefixes: map[string]mark{}, tags: map[string]mark{},
-		users: map[string]mark{}, sessions: map[string]mark{},
+		users: map[string]mark{}, sessions: map[string]mark{}, queried: map[string]mark{},
 	}
 }
 
@@ -65,11 +68,13 @@ func (x *purgeIndex) add(selectors []Selector, number uint64) {
 			x.all = x.all.or(m)
 		case s.URL != "":
 			x.urls[s.URL] = x.urls[s.URL].or(m)
+			x.query(s.URL, m)
 		case s.Prefix != "":
 			if at, known := slices.BinarySearch(x.lengths, len(s.Prefix)); !known {
 				x.lengths = slices.Insert(x.lengths, at, len(s.Prefix))
 			}
 			x.prefixes[s.Prefix] = x.prefixes[s.Prefix].or(m)
+			x.query(s.Prefix, m)
 		case s.Tag != "":
 			x.tags[s.Tag] = x.tags[s.Tag].or(m)
 		case s.User != "":
@@ -77,6 +82,12 @@ func (x *purgeIndex) add(selectors []Selector, number uint64) {
 		case s.Session != "":
 			x.sessions[s.Session] = x.sessions[s.Session].or(m)
 		}
+	}
+}
+
+func (x *purgeIndex) query(url string, m mark) {
+	if path, _, found := strings.Cut(url, "?"); found {
+		x.queried[path] = x.queried[path].or(m)
 	}
 }
 
@@ -90,7 +101,7 @@ func (x *purgeIndex) floor(number uint64) {
 
 // sweep forgets the records before first.
 func (x *purgeIndex) sweep(first uint64) {
-	for _, marks := range []map[string]mark{x.urls, x.prefixes, x.tags, x.users, x.sessions} {
+	for _, marks := range []map[string]mark{x.urls, x.prefixes, x.tags, x.users, x.sessions, x.queried} {
 		for name, m := range marks {
 			if m.newest() < first {
 				delete(marks, name)
@@ -108,6 +119,19 @@ func (x *purgeIndex) sweep(first uint64) {
 // size is how many names the index holds.
 func (x *purgeIndex) size() int {
 	return len(x.urls) + len(x.prefixes) + len(x.tags) + len(x.users) + len(x.sessions)
+}
+
+// searched reports whether e answers URLs that differ from its own in the
+// query: a purge by any URL of its path hits it, for it may answer that one.
+// Which it does is not worked out: rather too much than too little.
+func (e *Entry) searched() bool {
+	return e.Response != nil && e.Response.NoVarySearch != "" || e.Index != nil && e.Index.NoVarySearch != ""
+}
+
+// pathOf is url without its query.
+func pathOf(url string) string {
+	path, _, _ := strings.Cut(url, "?")
+	return path
 }
 
 // anyHost is url without its host: as purges name it on every host.
@@ -132,6 +156,12 @@ func (x *purgeIndex) mark(e *Entry) mark {
 		m = m.or(x.url(e.URL))
 		if path := anyHost(e.URL); len(path) < len(e.URL) {
 			m = m.or(x.url(path))
+		}
+		if e.searched() {
+			path := pathOf(e.URL)
+			m = m.or(x.urls[path]).or(x.queried[path])
+			path = anyHost(path)
+			m = m.or(x.urls[path]).or(x.queried[path])
 		}
 	}
 	if e.Response != nil && len(x.tags) > 0 {

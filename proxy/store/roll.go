@@ -28,6 +28,7 @@ const (
 	nameTag
 	nameUser
 	nameSession
+	namePath // of what has a No-Vary-Search
 )
 
 func (r *roll) bits(kind int, name string) uint64 {
@@ -37,6 +38,10 @@ func (r *roll) bits(kind int, name string) uint64 {
 
 func (r *roll) signature(e *Entry) uint64 {
 	names := r.bits(nameURL, e.URL) | r.bits(nameURL, anyHost(e.URL))
+	if e.searched() {
+		path := pathOf(e.URL)
+		names |= r.bits(namePath, path) | r.bits(namePath, anyHost(path))
+	}
 	if e.Response != nil {
 		for _, tag := range e.Response.Tags {
 			names |= r.bits(nameTag, tag)
@@ -115,6 +120,9 @@ func (r *roll) each(selectors []Selector, share, shares int, yield func([]*Entry
 			break
 		}
 		wanted = append(wanted, w)
+		if url := selectors[i].URL; url != "" {
+			wanted = append(wanted, r.bits(namePath, pathOf(url)))
+		}
 	}
 	var maybe []*Entry
 	for from := share * rowsAtOnce; ; from += shares * rowsAtOnce {

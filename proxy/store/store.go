@@ -107,9 +107,11 @@ const (
 // Selector says what a purge hits. Exactly one field is set, Soft aside.
 type Selector struct {
 	// URL is host + path + query as in Entry.URL; a URL that begins with "/"
-	// is meant on every host.
+	// is meant on every host. What has a No-Vary-Search is hit by every URL of
+	// its path.
 	URL string
-	// Prefix is like URL and matches what begins with it.
+	// Prefix is like URL and matches what begins with it, and where it holds a
+	// query, what a URL that begins with it would.
 	Prefix string
 	Tag    string
 	// User and Session are digests, never a uid or a token.

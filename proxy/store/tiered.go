@@ -291,8 +291,8 @@ func (t *Tiered) Tiers(ctx context.Context, key cachepolicy.Key) (memory, redis 
 	return memory, redis, err
 }
 
-// Match notes where the purge log stands, and returns how to count the entries
-// of the memory tier that were alive then and that a purge of selectors hits,
+// Match notes where the purge log stands, and returns how to count the
+// responses of the memory tier that were alive then and that a purge of selectors hits,
 // and to list up to urls distinct URLs of the public pages among them, most
 // used first. The counting may go on beside the purge itself, or after it.
 func (t *Tiered) Match(selectors []Selector, urls int) func() (n int, public []string) {
@@ -307,11 +307,11 @@ func (t *Tiered) Match(selectors []Selector, urls int) func() (n int, public []s
 			counting.Go(func() {
 				n, hits := 0, map[string]uint32{}
 				t.memory.roll.each(selectors, i, len(counts), func(some []*Entry) {
-					some = slices.DeleteFunc(some, func(e *Entry) bool { return dry.judge(e) == Alive })
+					some = slices.DeleteFunc(some, func(e *Entry) bool { return e.Response == nil || dry.judge(e) == Alive })
 					some = t.log.aliveAt(some, at)
 					n += len(some)
 					for _, e := range some {
-						if urls > 0 && e.Response != nil && !e.personal() {
+						if urls > 0 && !e.personal() {
 							hits[e.URL] = max(hits[e.URL], e.Hits.Load())
 						}
 					}

@@ -216,6 +216,25 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 			})
 		}
 	})
+	run("purge by URL of what has a No-Vary-Search", func(t *testing.T) {
+		s := open(t)
+		for _, tt := range searches {
+			t.Run(tt.name, func(t *testing.T) {
+				page, index := Page(s.Log, "a"), Page(s.Log, "b")
+				page.URL, index.URL = "example.org/p/a?x=1", "example.org/p/a?x=1"
+				page.Response.NoVarySearch = `params=("x")`
+				index.Response, index.Body, index.Index = nil, nil, &cachepolicy.Index{NoVarySearch: `params=("x")`}
+				put(t, s, page)
+				put(t, s, index)
+				purge(t, s, tt.selector)
+				for _, name := range []string{"a", "b"} {
+					if got := find(t, s, name); (got == nil) != (tt.want == store.Dead) {
+						t.Errorf("got %+v, want %v", got, tt.want)
+					}
+				}
+			})
+		}
+	})
 	run("what is fetched after a purge lives", func(t *testing.T) {
 		s := open(t)
 		put(t, s, Page(s.Log, "a"))
@@ -261,6 +280,26 @@ var purges = []struct {
 	{"by session", store.Selector{Session: "S"}, store.Dead},
 	{"by another session", store.Selector{Session: "U"}, store.Alive},
 	{"of all", store.Selector{All: true}, store.Dead},
+}
+
+// searches are over a response to example.org/p/a?x=1 that answers other
+// queries, too, and over an index that leads to it.
+var searches = []struct {
+	name     string
+	selector store.Selector
+	want     store.Life
+}{
+	{"by its URL", store.Selector{URL: "example.org/p/a?x=1"}, store.Dead},
+	{"by another query", store.Selector{URL: "example.org/p/a?x=2"}, store.Dead},
+	{"by another query on every host", store.Selector{URL: "/p/a?x=2"}, store.Dead},
+	{"by the URL without its query", store.Selector{URL: "example.org/p/a"}, store.Dead},
+	{"by the path on every host", store.Selector{URL: "/p/a"}, store.Dead},
+	{"by a prefix with another query", store.Selector{Prefix: "example.org/p/a?x=2"}, store.Dead},
+	{"by a prefix with another query on every host", store.Selector{Prefix: "/p/a?x=2"}, store.Dead},
+	{"by another path", store.Selector{URL: "example.org/p/ab?x=1"}, store.Alive},
+	{"by another path without a query", store.Selector{URL: "/p/"}, store.Alive},
+	{"by another host", store.Selector{URL: "example.com/p/a?x=2"}, store.Alive},
+	{"by a prefix of another path", store.Selector{Prefix: "example.org/p/ab?x=1"}, store.Alive},
 }
 
 // together has writers, readers and a purger at work: no reader finds a page
