@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"testing"
+	"time"
 
 	"umbral/cachepolicy"
 	"umbral/proxy/store"
@@ -39,6 +41,32 @@ func TestMatchCountsResponses(t *testing.T) {
 	} {
 		if n, _ := a.Match(row.selectors, 0)(); n != row.want {
 			t.Errorf("%+v matches %d, want %d", row.selectors, n, row.want)
+		}
+	}
+}
+
+// TestAnIndexOutlastsWhatOtherEdgesKnow has an edge replace an index that
+// another has put for longer.
+func TestAnIndexOutlastsWhatOtherEdgesKnow(t *testing.T) {
+	r := storetest.StartRedis(t)
+	a, b := startEdge(t, single(r), nil), startEdge(t, single(r), nil)
+	third := startEdge(t, single(r), func(o *store.Options) { o.MemoryBytes = 0 })
+	key := storetest.Key("index")
+	index := func(e *edge, keep time.Duration) {
+		ix := storetest.Page(e.Log(), "index")
+		ix.Response, ix.Body, ix.Index, ix.Keep = nil, nil, &cachepolicy.Index{Vary: [][]string{{"foo"}}}, keep
+		put(t, e, ix)
+		storetest.Eventually(t, "writes to end", func() bool { return e.Stats().Queued == 0 })
+	}
+	for range 5 {
+		index(a, time.Hour)
+		index(b, time.Minute)
+		left, err := r.Client().PTTL(bg, "test:edge:c:"+base64.RawURLEncoding.EncodeToString(key[:])).Result()
+		if err != nil || left < 59*time.Minute {
+			t.Errorf("Redis keeps it for %v, %v", left, err)
+		}
+		if e, err := third.Lookup(bg, key); err != nil || e == nil || time.Until(e.StoredAt().Add(e.Keep)) < 59*time.Minute {
+			t.Errorf("found %+v, %v", e, err)
 		}
 	}
 }

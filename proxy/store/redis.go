@@ -36,11 +36,21 @@ func (v *values) name(key cachepolicy.Key) string {
 // errForeign says that a value under our key is not ours: it is to be deleted.
 var errForeign = errors.New("store: a value that cannot be read")
 
-// load gives what key holds, nil for nothing. It does not judge.
+// load gives what key holds, nil for nothing, and counts that. It does not
+// judge.
 func (v *values) load(ctx context.Context, key cachepolicy.Key) (*Entry, error) {
+	v.gets.Add(1)
+	e, err := v.read(ctx, key)
+	if e != nil {
+		v.hits.Add(1)
+		e.FromRedis = true
+	}
+	return e, err
+}
+
+func (v *values) read(ctx context.Context, key cachepolicy.Key) (*Entry, error) {
 	name := v.name(key)
 	var value []byte
-	v.gets.Add(1)
 	err := v.breaker.do(ctx, name, func(ctx context.Context) (err error) {
 		value, err = v.client.Get(ctx, name).Bytes()
 		return err
@@ -65,8 +75,6 @@ func (v *values) load(ctx context.Context, key cachepolicy.Key) (*Entry, error) 
 		v.corrupt.Add(1)
 		return nil, errForeign
 	}
-	v.hits.Add(1)
-	e.FromRedis = true
 	return e, nil
 }
 
@@ -78,7 +86,9 @@ const jitter = 0.05
 // save writes e, which must have been stamped.
 func (v *values) save(ctx context.Context, e *Entry, now time.Time) error {
 	left := min(e.Keep, e.StoredAt().Add(e.Keep).Sub(now))
-	left -= time.Duration(float64(left) * jitter * rand.Float64())
+	if e.Index == nil { // which must not end before what it leads to
+		left -= time.Duration(float64(left) * jitter * rand.Float64())
+	}
 	if left < time.Millisecond {
 		return nil
 	}

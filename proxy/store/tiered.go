@@ -263,8 +263,29 @@ func (t *Tiered) save(e *Entry) {
 	if t.log.Judge(e) == Dead {
 		return
 	}
+	if e.Index != nil {
+		e = t.outlasting(e)
+	}
 	// Counted and, where it is a change of state, logged below.
 	_ = t.values.save(context.Background(), e, t.now())
+}
+
+// outlasting is index e, kept for as long as the one that it replaces in Redis:
+// another edge may have put that there, for a variant that outlives all that
+// this edge knows.
+func (t *Tiered) outlasting(e *Entry) *Entry {
+	old, err := t.values.read(context.Background(), e.Key)
+	if err != nil || old == nil || old.Index == nil || t.log.Judge(old) == Dead {
+		return e
+	}
+	keep := old.StoredAt().Add(old.Keep).Sub(e.StoredAt())
+	if keep <= e.Keep {
+		return e
+	}
+	return &Entry{
+		Key: e.Key, Index: e.Index, URL: e.URL, Owner: e.Owner, Position: e.Position,
+		Stored: e.Stored, Keep: min(keep, cachepolicy.MaxLife),
+	}
 }
 
 // Delete implements [Store]: at once in memory, soon in Redis. To make a page
