@@ -88,6 +88,7 @@ func TestStores(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) storetest.Subject {
 			log := startEdge(t, single(r), own).Log()
+			<-log.Ready()
 			m := store.NewMemory(16<<20, log, nil)
 			t.Cleanup(m.Close)
 			return storetest.Subject{Store: m, Log: log}
@@ -96,6 +97,7 @@ func TestStores(t *testing.T) {
 	t.Run("redis", func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) storetest.Subject {
 			log := startEdge(t, single(r), own).Log()
+			<-log.Ready()
 			o := store.Options{Client: connect(t, single(r)), Secrets: [][]byte{secret}}
 			own(&o)
 			s, err := store.NewRedis(o, log)
@@ -117,6 +119,7 @@ func TestStores(t *testing.T) {
 				own(o)
 				o.MemoryBytes = 0
 			})
+			<-s.Log().Ready()
 			return storetest.Subject{Store: s, Log: s.Log()}
 		})
 	})
