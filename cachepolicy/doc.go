@@ -23,12 +23,12 @@
 //
 // Routes.Match finds the Policy. Bypass says whether to look anything up.
 // Under Key lies a response, or an Index: then VariantKey with each of its
-// Vary sets in turn says where the responses lie; where nothing lies under
-// Key, the Index under PathKey may hold a No-Vary-Search, and SearchKey
-// stands for Key. Reuse judges each candidate. What comes back from the app
-// goes to Storable, or Freshen, and is put under VariantKey of the result's
-// own VaryFields, with Index.Add of it under the primary key; where others of
-// the resource have Vary and it has not, Adopt gives it theirs.
+// Vary sets in turn says where the responses lie. Where something lies under
+// SearchedKey, the Index under PathKey may hold a No-Vary-Search, and SearchKey
+// stands for Key; the newer of the two counts. Reuse judges it. What comes back
+// from the app goes to Storable, or Freshen, and is put under VariantKey of the
+// result's own VaryFields, with Index.Add of it under the primary key; where
+// others of the resource have Vary and it has not, Adopt gives it theirs.
 //
 // # Where a choice was open
 //

@@ -150,6 +150,12 @@ func (s *Stored) age(now time.Time) time.Duration {
 // Age is current_age at now, for the Age field.
 func (s *Stored) Age(now time.Time) time.Duration { return s.age(now) }
 
+// Fresh reports whether s may be used at now without a validation, for all
+// that it says itself.
+func (s *Stored) Fresh(now time.Time) bool {
+	return !s.Lifetime.NoCache && s.age(now) < s.Lifetime.Fresh
+}
+
 // validators reports whether a validation of s can succeed.
 func (s *Stored) validators() bool { return s.ETag != "" || !s.LastModified.IsZero() }
 

@@ -7,14 +7,15 @@ import (
 )
 
 // Every key is SHA-256 over a kind and length-prefixed parts. The kinds keep
-// a primary key, a variant, a search key and an index of paths apart; the
-// version changes whenever the same request would get other parts.
+// a primary key, a variant, a search key, an index of paths and a route apart;
+// the version changes whenever the same request would get other parts.
 const (
 	keyVersion  = "\x01"
 	primaryKind = keyVersion + "P"
 	variantKind = keyVersion + "V"
 	searchKind  = keyVersion + "S"
 	pathKind    = keyVersion + "N"
+	routeKind   = keyVersion + "R"
 )
 
 // appendPart appends a part with its length before it.
@@ -51,6 +52,13 @@ func (p *Policy) Key(r *Request) Key {
 func (p *Policy) PathKey(r *Request) Key {
 	var buf [512]byte
 	return sha256.Sum256(p.appendTarget(append(buf[:0], pathKind...), r))
+}
+
+// SearchedKey is the key of what says that some response of the route carried
+// No-Vary-Search.
+func (p *Policy) SearchedKey() Key {
+	var buf [256]byte
+	return sha256.Sum256(appendPart(append(buf[:0], routeKind...), p.Rule.Pattern))
 }
 
 // SearchKey is the primary key with the normal query brought into the one

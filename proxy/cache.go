@@ -10,19 +10,6 @@ import (
 	"umbral/sessions"
 )
 
-// found is what the store holds for a request.
-type found struct {
-	// primary is the key of the request, key that of the response that would
-	// answer it: the same, or that of a variant.
-	primary, key cachepolicy.Key
-	// entry holds a response that is not dead, nil if there is none.
-	entry *store.Entry
-	index *cachepolicy.Index
-	// reason says why entry is nil.
-	reason cachepolicy.Reason
-	soft   bool
-}
-
 // mode is how a request goes up to the app.
 type mode uint8
 
@@ -76,9 +63,9 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 		p.pass(w, x, cachepolicy.HitForMiss)
 		return
 	}
-	in := p.far
+	in := far
 	if refused != refusedNot {
-		in = p.near // what is asked for each time must not cost a look at Redis each time
+		in = near // what is asked for each time must not cost a look at Redis each time
 	}
 	var f found
 	var d cachepolicy.Decision
@@ -179,79 +166,6 @@ func (p *Proxy) identify(x *Exchange) error {
 		ask.Cookie = v.CookieLine(ask.Path, nil)
 	}
 	return nil
-}
-
-// lookup is the store's Lookup, in both tiers or in memory alone.
-type lookup func(context.Context, cachepolicy.Key) (*store.Entry, error)
-
-// find looks for a response to ask: under its own key, or through the index
-// of its variants, or under the key that a No-Vary-Search makes of it.
-func (p *Proxy) find(ctx context.Context, route *Route, ask *cachepolicy.Request, primary cachepolicy.Key, in lookup) found {
-	f := p.findUnder(ctx, route, ask, primary, in)
-	if f.entry != nil || !route.noVarySearch.Load() {
-		return f
-	}
-	e, _ := in(ctx, route.PathKey(ask))
-	if e == nil || e.Index == nil || e.Index.NoVarySearch == "" {
-		return f
-	}
-	other := p.findUnder(ctx, route, ask, route.SearchKey(ask, e.Index.NoVarySearch), in)
-	if other.entry == nil {
-		return f
-	}
-	other.primary = primary
-	return other
-}
-
-func (p *Proxy) findUnder(ctx context.Context, route *Route, ask *cachepolicy.Request, key cachepolicy.Key, in lookup) found {
-	f := found{primary: key, key: key, reason: cachepolicy.NotStored}
-	e, err := in(ctx, key)
-	if err != nil {
-		f.reason = cachepolicy.StoreDown
-	}
-	if e == nil {
-		return f
-	}
-	if e.Response != nil {
-		if !route.Matches(ask, e.Response) {
-			f.reason = cachepolicy.VaryMismatch
-			return f
-		}
-		return p.alive(f, e)
-	}
-	f.index = e.Index
-	f.reason = cachepolicy.VaryMismatch
-	for i, fields := range f.index.Vary {
-		if len(fields) == 0 && f.entry != nil {
-			break // where some responses omit Vary, those that have it decide
-		}
-		vk := route.VariantKey(key, ask, fields)
-		if i == 0 {
-			f.key = vk
-		}
-		v, _ := in(ctx, vk)
-		if v == nil || v.Response == nil || !route.Matches(ask, v.Response) {
-			continue
-		}
-		if f.entry == nil || v.Response.Newer(f.entry.Response) {
-			f.key = vk
-			f = p.alive(f, v)
-		}
-	}
-	return f
-}
-
-// alive fills in e unless a hard purge has killed it.
-func (p *Proxy) alive(f found, e *store.Entry) found {
-	switch p.log.Judge(e) {
-	case store.Dead:
-		f.reason = cachepolicy.Purged
-		return f
-	case store.SoftPurged:
-		f.soft = true
-	}
-	f.entry = e
-	return f
 }
 
 // judge is the policy's decision on what was found.

@@ -158,7 +158,7 @@ func (f *fetch) lookAgain(ctx context.Context) {
 		}
 		f.p.store.Reload(ctx, before)
 	}
-	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary, f.p.far)
+	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary, far)
 	if found.entry == nil || before != nil && found.entry.Stored == before.Stored || f.p.form(f.visitor, f.ask.Host, found.entry) != fits {
 		return
 	}

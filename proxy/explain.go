@@ -60,7 +60,7 @@ func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity cachepoli
 		}
 		return ex
 	}
-	f := p.find(ctx, x.Route, &x.Ask, x.Route.Key(&x.Ask), p.far)
+	f := p.find(ctx, x.Route, &x.Ask, x.Route.Key(&x.Ask), far)
 	ex.Key = f.key
 	ex.Memory, ex.Redis, ex.RedisErr = tiers.Tiers(ctx, f.key)
 	ex.Decision = p.judge(x, f, ex.At)

@@ -111,7 +111,7 @@ func (p *Proxy) recall(x *Exchange, seen *sessions.Verified) (*store.Entry, time
 	if p.refused.get(primary, x.Start) != refusedNot {
 		return nil, 0
 	}
-	f := p.find(context.Background(), x.Route, &x.Ask, primary, p.near)
+	f := p.find(context.Background(), x.Route, &x.Ask, primary, near)
 	if f.entry == nil || p.form(x.Visitor, x.Ask.Host, f.entry) != fits {
 		return nil, 0
 	}

@@ -32,8 +32,7 @@ func (f *fetch) collect(ctx context.Context, c *capture, e *store.Entry) (bool, 
 	}
 	f.combine(e)
 	madeTag(e.Response, e.Body)
-	f.route.Adopt(&f.ask, e.Response, f.plan.found.index)
-	f.p.putVariant(ctx, f.route, &f.ask, f.plan.found, e)
+	f.p.place(ctx, f.route, &f.ask, &f.plan.found, e)
 	f.p.refused.remove(f.plan.found.primary)
 	f.landed() // before the visitor asks for more
 	if !f.given {
@@ -154,27 +153,84 @@ func digestTag(body []byte) string {
 // put keeps e; that the store is out of reach is no concern of the visitor's.
 func (p *Proxy) put(ctx context.Context, e *store.Entry) { _ = p.store.Put(ctx, e) }
 
-// putVariant keeps e under the key of its variant, with the index that leads
-// to it, or under its own where it does not vary.
-func (p *Proxy) putVariant(ctx context.Context, route *Route, ask *cachepolicy.Request, f found, e *store.Entry) {
+// place keeps e where requests like ask find it: under their own key, or the
+// one that its No-Vary-Search makes of them, and there under the key of its
+// variant where it varies, or others do.
+func (p *Proxy) place(ctx context.Context, route *Route, ask *cachepolicy.Request, f *found, e *store.Entry) {
 	s := e.Response
-	primary := f.primary
+	e.Key = f.primary
 	if s.NoVarySearch != "" {
-		route.noVarySearch.Store(true)
-		primary = route.SearchKey(ask, s.NoVarySearch)
-		p.put(ctx, indexOf(route.PathKey(ask), (*cachepolicy.Index)(nil).Add(s, primary), e))
-		e.Key = primary
+		if !route.searched.Swap(true) { // find has not looked there yet
+			look, looked := context.WithTimeout(ctx, p.redisTime)
+			now := p.find(look, route, ask, f.primary, far)
+			looked()
+			f.index, f.beside, f.path = now.index, now.beside, now.path
+		}
+		e.Key = route.SearchKey(ask, s.NoVarySearch)
 	}
-	if len(s.VaryFields) > 0 || f.index != nil { // one without Vary must not push the others out
+	// Two that are placed at once must not each put an index in the place of
+	// the other's.
+	p.indexing.Lock()
+	defer p.indexing.Unlock()
+	if s.NoVarySearch != "" {
+		says := &cachepolicy.Index{NoVarySearch: s.NoVarySearch}
+		path := route.PathKey(ask)
+		p.put(ctx, p.indexOf(path, says, e, p.listed(f, path)))
+		p.put(ctx, &store.Entry{Key: route.SearchedKey(), Index: says, Position: e.Position, Keep: cachepolicy.MaxLife})
+	}
+	if old := p.listed(f, e.Key); old != nil || len(s.VaryFields) > 0 {
+		var ix *cachepolicy.Index
+		if old != nil {
+			ix = old.Index
+		}
+		route.Adopt(ask, s, ix) // one without Vary must not push the others out
+		primary := e.Key
 		e.Key = route.VariantKey(primary, ask, s.VaryFields)
-		p.put(ctx, indexOf(primary, f.index.Add(s, e.Key), e))
+		p.put(ctx, p.indexOf(primary, ix.Add(s, e.Key), e, old))
 	}
 	p.put(ctx, e)
 }
 
-// indexOf is the entry of an index that lives and dies with e.
-func indexOf(key cachepolicy.Key, ix *cachepolicy.Index, e *store.Entry) *store.Entry {
-	return &store.Entry{Key: key, Index: ix, URL: e.URL, Owner: e.Owner, Position: e.Position, Keep: e.Keep}
+// listed is the index that key holds, nil if none: as memory has it, or as it
+// was found.
+func (p *Proxy) listed(f *found, key cachepolicy.Key) *store.Entry {
+	if e := p.store.Recall(key); e != nil {
+		if e.Index == nil {
+			return nil
+		}
+		return e
+	}
+	for _, e := range [...]*store.Entry{f.index, f.beside, f.path} {
+		if e != nil && e.Key == key {
+			return e
+		}
+	}
+	return nil
+}
+
+// indexOf is the entry of an index that leads to e and takes old's place. It
+// lives as long as the longest-lived of what it leads to.
+func (p *Proxy) indexOf(key cachepolicy.Key, ix *cachepolicy.Index, e, old *store.Entry) *store.Entry {
+	keep := e.Keep
+	if old != nil {
+		keep = max(keep, old.StoredAt().Add(old.Keep).Sub(p.now()))
+	}
+	return &store.Entry{Key: key, Index: ix, URL: e.URL, Owner: e.Owner, Position: e.Position, Keep: keep}
+}
+
+// prolong has the indexes that led to e live as long as a validation has it
+// live.
+func (p *Proxy) prolong(ctx context.Context, f *found, e *store.Entry) {
+	for _, ix := range [...]*store.Entry{f.index, f.beside, f.path} {
+		if ix == nil {
+			continue
+		}
+		p.indexing.Lock()
+		if now := p.listed(f, ix.Key); now != nil && now.StoredAt().Add(now.Keep).Before(p.now().Add(e.Keep)) {
+			p.put(ctx, p.indexOf(now.Key, now.Index, e, now))
+		}
+		p.indexing.Unlock()
+	}
 }
 
 // policyResponse is the app's answer as the policy sees it.

@@ -73,8 +73,6 @@ type Proxy struct {
 	access   *Access
 	limiter  *Limiter
 	logger   *zap.Logger
-	far      lookup // in both tiers
-	near     lookup // in memory
 
 	rules     atomic.Pointer[Rules]
 	up        *httputil.ReverseProxy
@@ -85,6 +83,7 @@ type Proxy struct {
 	deadline  time.Duration
 	redisTime time.Duration
 
+	indexing    sync.Mutex // held from a look at an index until it is replaced
 	trouble     once
 	encoded     atomic.Int64
 	encodedMost int64
@@ -141,8 +140,6 @@ func New(o Options, rules *Rules) *Proxy {
 	if p.redisTime == 0 {
 		p.redisTime = time.Hour
 	}
-	p.far = p.store.Lookup
-	p.near = func(_ context.Context, key cachepolicy.Key) (*store.Entry, error) { return p.store.Recall(key), nil }
 	p.rules.Store(rules)
 	p.up = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,

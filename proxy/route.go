@@ -15,8 +15,10 @@ type Route struct {
 	Limit *Limit
 	// Methods that the file names beyond the usual ones.
 	Methods []string
-	// noVarySearch: some response of the route carried No-Vary-Search.
-	noVarySearch atomic.Bool
+	// searched: some response of the route carried No-Vary-Search, as far as
+	// is known; learnt is when Redis was last asked, in nanoseconds since 1970.
+	searched atomic.Bool
+	learnt   atomic.Int64
 }
 
 // Name is the route's label: its pattern, or "-" for the unlisted one.

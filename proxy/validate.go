@@ -22,7 +22,7 @@ func (f *fetch) condition() {
 	}
 	if f.plan.validate {
 		f.req = f.req.Clone(f.req.Context())
-		f.plan.validate = f.route.SetValidators(f.req.Header, stored, f.plan.found.index)
+		f.plan.validate = f.route.SetValidators(f.req.Header, stored, f.plan.found.variants())
 		return
 	}
 	if stored == nil {
@@ -85,14 +85,30 @@ func (f *fetch) notModified(ctx context.Context, r *cachepolicy.Response) bool {
 	if !ok {
 		return false
 	}
-	f.confirmed(f.p.renew(ctx, e, fresh, f.pos))
+	if fresh.Unkept == cachepolicy.None && fresh.NoVarySearch != e.Response.NoVarySearch {
+		f.confirmed(f.move(ctx, e, fresh))
+		return true
+	}
+	f.confirmed(f.p.renew(ctx, &f.plan.found, e, fresh, f.pos))
 	return true
+}
+
+// move keeps what a validation has made of old where the requests are looked
+// for that it answers now, and nowhere else.
+func (f *fetch) move(ctx context.Context, old *store.Entry, fresh *cachepolicy.Stored) *store.Entry {
+	e := f.entry(fresh)
+	e.Body = old.Body
+	f.p.place(ctx, f.route, &f.ask, &f.plan.found, e)
+	if e.Key != old.Key {
+		_ = f.p.store.Delete(ctx, old.Key)
+	}
+	return e
 }
 
 // adoptVariant answers a request that no stored variant matched from the one
 // that the app's 304 selects, and stores it for requests of this kind.
 func (f *fetch) adoptVariant(ctx context.Context, r *cachepolicy.Response) bool {
-	for _, key := range f.plan.found.index.Tagged(r.Header) {
+	for _, key := range f.plan.found.variants().Tagged(r.Header) {
 		v, _ := f.p.store.Lookup(ctx, key)
 		if v == nil || v.Response == nil || f.p.log.Judge(v) == store.Dead {
 			continue
@@ -104,8 +120,7 @@ func (f *fetch) adoptVariant(ctx context.Context, r *cachepolicy.Response) bool 
 		e := f.entry(fresh)
 		e.Body = v.Body
 		if fresh.Unkept == cachepolicy.None {
-			f.route.Adopt(&f.ask, fresh, f.plan.found.index)
-			f.p.putVariant(ctx, f.route, &f.ask, f.plan.found, e)
+			f.p.place(ctx, f.route, &f.ask, &f.plan.found, e)
 		}
 		f.confirmed(e)
 		return true
@@ -128,13 +143,21 @@ func (f *fetch) confirmed(e *store.Entry) {
 // shows to be out of date (RFC 9111 §4.3.3).
 func (f *fetch) superseded(ctx context.Context) {
 	if e := f.plan.found.entry; e != nil {
-		_ = f.p.store.Delete(ctx, e.Key)
+		f.p.forget(ctx, &f.plan.found, e)
+	}
+}
+
+// forget drops e, and where that is what was found, what is older than it.
+func (p *Proxy) forget(ctx context.Context, f *found, e *store.Entry) {
+	_ = p.store.Delete(ctx, e.Key)
+	if e == f.entry && f.older != nil {
+		_ = p.store.Delete(ctx, f.older.Key)
 	}
 }
 
 // renew keeps what a validation has made of e, or forgets it where that may
 // not be stored any more.
-func (p *Proxy) renew(ctx context.Context, e *store.Entry, fresh *cachepolicy.Stored, pos store.Position) *store.Entry {
+func (p *Proxy) renew(ctx context.Context, f *found, e *store.Entry, fresh *cachepolicy.Stored, pos store.Position) *store.Entry {
 	renewed := &store.Entry{
 		Key: e.Key, Response: fresh, Body: e.Body, URL: e.URL, Owner: e.Owner,
 		Position: pos, Keep: fresh.Keep(p.now()),
@@ -142,9 +165,10 @@ func (p *Proxy) renew(ctx context.Context, e *store.Entry, fresh *cachepolicy.St
 	switch fresh.Unkept {
 	case cachepolicy.None:
 		p.put(ctx, renewed)
+		p.prolong(ctx, f, renewed)
 	case cachepolicy.Authorization: // one visitor's confirmation says nothing for the others
 	default:
-		_ = p.store.Delete(ctx, e.Key)
+		p.forget(ctx, f, e)
 	}
 	return renewed
 }
@@ -159,9 +183,9 @@ func (p *Proxy) headAnswer(x *Exchange, r *cachepolicy.Response) {
 	ctx := context.WithoutCancel(x.R.Context())
 	switch fresh, ok := x.Route.FreshenByHead(&x.Ask, e.Response, int64(len(e.Body)), r); {
 	case !ok:
-		_ = p.store.Delete(ctx, e.Key)
+		p.forget(ctx, &x.plan.found, e)
 	case fresh != e.Response: // else it keeps its place in the purge log, too
-		p.renew(ctx, e, fresh, x.pos)
+		p.renew(ctx, &x.plan.found, e, fresh, x.pos)
 	}
 }
 

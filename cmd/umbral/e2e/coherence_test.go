@@ -339,3 +339,71 @@ func TestASoftPurgeOutlastsAHeadThatSaysNothing(t *testing.T) {
 		t.Errorf("after a soft purge and two HEADs: %s", a.Umbral())
 	}
 }
+
+// TestAPurgeReachesWhatASearchAnswers: by whichever URL that it answers, by
+// whichever way and edge, whatever that edge has seen itself.
+func TestAPurgeReachesWhatASearchAnswers(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	var version atomic.Int64
+	app := startApp(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=600")
+		w.Header().Set("No-Vary-Search", `params=("u")`)
+		fmt.Fprint(w, "version=", version.Load())
+	})
+	const routes, patient = "version: 1\nroutes:\n  - match: /\n    ttl: app\n", "REDIS_TIMEOUT=20s"
+	a := startEdge(t, app.URL, redisURL(redis), routes, patient)
+	b := startEdge(t, app.URL, redisURL(redis), routes, patient)
+	purge := func(e *edge, what string) {
+		var got receipt
+		if code := e.admin("POST", "/v1/purge", map[string]any{"urls": []string{what}, "wait": "10s"}, &got); code != 200 || !got.Complete || got.Matched.Memory != 1 {
+			t.Errorf("status %d, %+v", code, got)
+		}
+	}
+	reload := func(e *edge) {
+		if code := e.admin("POST", "/v1/reload", nil, nil); code != 200 {
+			t.Errorf("reload: %d", code)
+		}
+	}
+	for i, row := range []struct {
+		name string
+		do   func(page string)
+	}{
+		{"a purge by another URL", func(page string) { purge(a, "http://"+site+page+"?u=9") }},
+		{"on another edge", func(page string) { purge(b, "http://"+site+page+"?u=9") }},
+		{"on every host", func(page string) { purge(b, page) }},
+		{"PURGE", func(page string) { b.raw("PURGE", page+"?u=9", "", bearer, "Host: "+site) }},
+		{"DELETE", func(page string) { b.visitor().do("DELETE", page+"?u=9", "") }},
+		{"a purge after a reload", func(page string) {
+			reload(a)
+			purge(a, "http://"+site+page+"?u=9")
+		}},
+		{"DELETE after a reload", func(page string) {
+			reload(b)
+			b.visitor().do("DELETE", page+"?u=9", "")
+		}},
+		{"DELETE on an edge that has just been started", func(page string) {
+			b.stop()
+			b = startEdge(t, app.URL, redisURL(redis), routes, patient)
+			b.visitor().do("DELETE", page+"?u=9", "")
+		}},
+	} {
+		page := fmt.Sprint("/", i)
+		stored := commands(redis)["set"]
+		old := a.visitor().get(page + "?u=1").Body
+		within(t, "all to be written to Redis", func() bool { return commands(redis)["set"] >= stored+3 })
+		for _, e := range []*edge{a, b} {
+			within(t, "it to be found by another URL", func() bool { return e.visitor().get(page + "?u=9").Hit() })
+		}
+		version.Add(1)
+		row.do(page)
+		a.visitor().get("/other?u=1") // what the edge learns from this changes nothing
+		for _, e := range []*edge{a, b} {
+			within(t, "the purge to be heard of", func() bool { return e.visitor().get(page+"?u=9").Body != old })
+		}
+	}
+	asked := app.Asked.Load()
+	reload(a)
+	if !a.visitor().get("/0?u=123").Hit() || app.Asked.Load() != asked {
+		t.Error("after a reload, what a search answers is not found")
+	}
+}

@@ -106,6 +106,48 @@ var noVarySearchCases = []play1{
 	c("No-Vary-Search and validation", `GET ?a=1 <- 200 | Cache-Control: max-age=0 | No-Vary-Search: params | ETag: "a"
 		GET ?a=2 <- 304 | Cache-Control: max-age=60 | ETag: "a" => valid | body=1
 		GET ?a=3 => body=1`),
+	c("No-Vary-Search after an answer without it, which is stale", `GET ?a=1 <- 200 | Cache-Control: max-age=0 | ETag: "a"
+		GET ?a=1 <- 200 | Cache-Control: max-age=60 | No-Vary-Search: params=("a")
+		GET ?a=1 => body=2
+		GET ?a=2 => body=2
+		GET ?a=1 => body=2`),
+	c("No-Vary-Search after an answer without it, served while it is revalidated", `GET ?a=1 <- 200 | Cache-Control: max-age=60, stale-while-revalidate=60 | Age: 70
+		GET ?a=1 <- 200 | Cache-Control: max-age=60 | No-Vary-Search: params=("a") => soon | body=1
+		GET ?a=1 => body=2
+		GET ?a=2 => body=2`),
+	c("No-Vary-Search: 9111 4 the newest of two that are fresh", `GET ?a=1 <- 200 | Cache-Control: max-age=60
+		GET ?a=2 <- 200 | Cache-Control: max-age=60 | No-Vary-Search: params
+		GET ?a=1 => body=2
+		GET ?a=3 => body=2`),
+	c("No-Vary-Search: 9111 4 the newest of two is the one without it", `GET ?a=1 <- 200 | Cache-Control: max-age=0 | No-Vary-Search: params | ETag: "a"
+		GET ?a=2 <- 200 | Cache-Control: max-age=60
+		GET ?a=2 => body=2
+		GET ?a=3 <- 304 | Cache-Control: max-age=60 | ETag: "a" => valid | body=1
+		GET ?a=4 => body=1`),
+	c("No-Vary-Search: 9111 4.3.3 an answer that is not stored ends both", `GET ?a=1 <- 200 | Cache-Control: max-age=60
+		GET ?a=2 <- 200 | Cache-Control: no-cache, max-age=60 | ETag: "b" | No-Vary-Search: params
+		GET ?a=1 <- 200 | Cache-Control: no-store => valid
+		GET ?a=1 <- 200`),
+	c("No-Vary-Search from a 304", `GET ?a=1 <- 200 | Cache-Control: max-age=0 | ETag: "a"
+		GET ?a=1 <- 304 | Cache-Control: max-age=60 | ETag: "a" | No-Vary-Search: params=("a") => valid | body=1
+		GET ?a=2 => body=1
+		GET ?a=1 => body=1`),
+	c("No-Vary-Search that a 304 changes", `GET ?a=1&b=1 <- 200 | Cache-Control: max-age=0 | ETag: "a" | No-Vary-Search: params
+		GET ?a=1&b=2 <- 304 | Cache-Control: max-age=60 | ETag: "a" | No-Vary-Search: params=("b") => valid | body=1
+		GET ?a=1&b=3 => body=1
+		GET ?a=2 <- 200`),
+	c("No-Vary-Search: 9111 4.1 with Vary and without", `GET ?a=1 | Foo: 1 <- 200 | Cache-Control: max-age=60 | No-Vary-Search: params | Vary: Foo
+		GET ?a=2 <- 200 | Cache-Control: max-age=60 | No-Vary-Search: params
+		GET ?a=3 | Foo: 1 => body=1
+		GET ?a=4 => body=2
+		GET ?a=5 | Foo: 2 <- 200 | Cache-Control: max-age=60 | No-Vary-Search: params | Vary: Foo
+		GET ?a=6 | Foo: 1 => body=1
+		GET ?a=7 | Foo: 2 => body=5`),
+	c("No-Vary-Search: 9111 4.1 after variants without it", `GET ?a=1 | Foo: 1 <- 200 | Cache-Control: max-age=60 | Vary: Foo
+		GET ?a=1 | Foo: 2 <- 200 | Cache-Control: max-age=60 | Vary: Foo | No-Vary-Search: params
+		GET ?a=1 | Foo: 1 => body=1
+		GET ?a=2 | Foo: 2 => body=2
+		GET ?a=2 | Foo: 1 <- 200`),
 }
 
 // RFC 9111 §5.2.1: a stranger's directives are not obeyed, a trusted proxy's
