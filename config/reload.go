@@ -19,7 +19,8 @@ import (
 type Reloader struct {
 	o     ReloadOptions
 	apply func(*File) error
-	watch *fsnotify.Watcher
+	stop  chan struct{} // closed by Close
+	again chan struct{} // the way to the files is to be looked for anew
 	done  sync.WaitGroup
 
 	mu     sync.Mutex // held over a whole reload: they come one at a time
@@ -46,6 +47,9 @@ type ReloadOptions struct {
 	Quiet time.Duration
 }
 
+// paths are all files that are followed.
+func (o *ReloadOptions) paths() []string { return append([]string{o.Path}, o.Also...) }
+
 // ReloadStatus is what has become of reloads so far.
 type ReloadStatus struct {
 	// At is when the last reload ended, the first load counted.
@@ -64,7 +68,7 @@ func NewReloader(o ReloadOptions) (*Reloader, error) {
 	if o.Quiet == 0 {
 		o.Quiet = 100 * time.Millisecond
 	}
-	r := &Reloader{o: o, last: fingerprint(o)}
+	r := &Reloader{o: o, last: fingerprint(o), again: make(chan struct{}, 1)}
 	file, err := Load(o.Path, o.Options)
 	if o.Optional && errors.Is(err, fs.ErrNotExist) {
 		file, err = Empty(o.Path, o.Options), nil
@@ -98,32 +102,31 @@ func (r *Reloader) Watch(apply func(*File) error) error {
 	r.mu.Lock()
 	r.apply = apply
 	r.mu.Unlock()
-	watch, err := fsnotify.NewWatcher()
+	t, err := follow(r.o.paths())
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", r.o.Path, err)
 	}
-	names, err := follow(watch, r.o)
-	if err != nil {
-		_ = watch.Close()
-		return fmt.Errorf("watch %s: %w", r.o.Path, err)
-	}
-	r.watch = watch
-	r.done.Go(func() { r.run(names) })
+	r.stop = make(chan struct{})
+	r.done.Go(func() { r.run(t) })
 	return nil
 }
 
 // Close ends the watching. Reload must not be called afterwards.
 func (r *Reloader) Close() error {
-	if r.watch == nil {
-		return nil
+	if r.stop != nil {
+		close(r.stop)
+		r.done.Wait()
 	}
-	err := r.watch.Close()
-	r.done.Wait()
-	return err
+	return nil
 }
 
-// Reload reads the file now, changed or not, as on SIGHUP.
+// Reload reads the file now, changed or not, as on SIGHUP, and lets the way to
+// it be followed anew.
 func (r *Reloader) Reload() error {
+	select {
+	case r.again <- struct{}{}:
+	default: // it will be looked for anyway
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.reload(fingerprint(r.o))
@@ -158,18 +161,18 @@ const maxUnrest = 2 * time.Second
 // run reloads once the files have lain still. Editors write in several steps
 // (truncate and write; write aside and rename), and a file read in between is
 // a fault that nobody has made.
-func (r *Reloader) run(names map[string]bool) {
+func (r *Reloader) run(t *trail) {
+	defer func() { _ = t.watch.Close() }()
 	quiet := time.NewTimer(time.Hour)
 	quiet.Stop()
 	defer quiet.Stop()
 	var since time.Time
 	for {
 		select {
-		case event, ok := <-r.watch.Events:
-			if !ok {
-				return
-			}
-			if !names[filepath.Base(event.Name)] || event.Op == fsnotify.Chmod {
+		case <-r.stop:
+			return
+		case event := <-t.watch.Events:
+			if !t.steps[filepath.Clean(event.Name)] || event.Op == fsnotify.Chmod {
 				continue
 			}
 			now := time.Now()
@@ -177,60 +180,39 @@ func (r *Reloader) run(names map[string]bool) {
 				since = now
 			}
 			quiet.Reset(min(r.o.Quiet, max(0, maxUnrest-now.Sub(since))))
-		case <-quiet.C:
-			since = time.Time{}
-			names = r.changed(names)
-		case err, ok := <-r.watch.Errors:
-			if !ok {
-				return
-			}
+		case err := <-t.watch.Errors:
 			// Events were lost, so that anything may have changed.
 			if errors.Is(err, fsnotify.ErrEventOverflow) {
 				quiet.Reset(r.o.Quiet)
 			}
+		case <-r.again:
+			quiet.Reset(0)
+		case <-quiet.C:
+			since = time.Time{}
+			if next, err := follow(r.o.paths()); err == nil {
+				_ = t.watch.Close()
+				t = next
+			}
+			r.changed()
 		}
 	}
 }
 
-// changed reloads where the files hold something else than at the last reload,
-// and follows symbolic links to where they lead now.
-func (r *Reloader) changed(names map[string]bool) map[string]bool {
-	if again, err := follow(r.watch, r.o); err == nil {
-		names = again
-	}
+// changed reloads where the files hold something else than at the last reload.
+// It is called with a trail that stands already, so that no change falls
+// between the two.
+func (r *Reloader) changed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if print := fingerprint(r.o); print != r.last {
 		_ = r.reload(print) // told to Done, kept in Status
 	}
-	return names
-}
-
-// follow watches the directories of the files, for a file that is replaced is
-// another file, and those that symbolic links lead to. It returns the names
-// that matter: the files' own, and Kubernetes' "..data", the link that it
-// turns round when a ConfigMap changes.
-func follow(watch *fsnotify.Watcher, o ReloadOptions) (map[string]bool, error) {
-	names := map[string]bool{"..data": true}
-	for _, path := range append([]string{o.Path}, o.Also...) {
-		if err := watch.Add(filepath.Dir(path)); err != nil {
-			return nil, err
-		}
-		names[filepath.Base(path)] = true
-		if target, err := filepath.EvalSymlinks(path); err == nil {
-			if err := watch.Add(filepath.Dir(target)); err != nil {
-				return nil, err
-			}
-			names[filepath.Base(target)] = true
-		}
-	}
-	return names, nil
 }
 
 // fingerprint is a digest of what the files hold.
 func fingerprint(o ReloadOptions) [sha256.Size]byte {
 	sum := sha256.New()
-	for _, path := range append([]string{o.Path}, o.Also...) {
+	for _, path := range o.paths() {
 		data, err := readBounded(path, maxFile)
 		if errors.Is(err, os.ErrNotExist) {
 			data = []byte("missing")
