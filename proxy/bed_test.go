@@ -35,6 +35,9 @@ type bed struct {
 	whole   atomic.Int64 // requests that net/http handled
 }
 
+// bedToken is the bed's admin token.
+const bedToken = "an-admin-token-of-tests"
+
 func newBed(t testing.TB, memory int64, app http.HandlerFunc, rules ...cachepolicy.Rule) *bed {
 	t.Helper()
 	b := &bed{redis: storetest.StartRedis(t)}
@@ -65,7 +68,7 @@ func newBed(t testing.TB, memory int64, app http.HandlerFunc, rules ...cachepoli
 	}
 	b.Proxy = New(Options{
 		Store: b.store, Log: b.store.Log(), Leases: b.store.Leases(), Sessions: term, Origin: origin,
-		Front:   NewFront(FrontOptions{Ambiguous: cachepolicy.PathAmbiguous, Forbidden: sessions.Forbidden}),
+		Front:   NewFront(FrontOptions{Ambiguous: cachepolicy.PathAmbiguous, Forbidden: sessions.Forbidden, AdminToken: bedToken}),
 		Access:  NewAccess(AccessOptions{Log: NewAccessCore(zapcore.AddSync(io.Discard)), Metrics: NewMetrics(), Events: &Events{}}),
 		Limiter: NewLimiter(LimiterOptions{}), EncodedBytes: 1 << 20,
 	}, NewRules(routes, nil, nil))

@@ -239,6 +239,7 @@ func (p *Proxy) fragment(x *Exchange, cookies *fragmentCookies) esi.Fetch {
 		if no := p.front.Admit(y); no != nil {
 			return esi.Fragment{Status: no.Status}, nil
 		}
+		y.Ask.Trusted = x.Ask.Trusted // the token is off the header by now
 		// A visitor of its own, for fragments are asked for side by side.
 		y.Client, y.Secure, y.Visitor = x.Client, x.Secure, p.sessions.Visit(ctx, r)
 		y.Route = p.Rules().Match(r.Method, y.Ask.Host, y.Ask.Path)

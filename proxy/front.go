@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"iter"
 	"math/rand/v2"
@@ -33,6 +34,9 @@ type FrontOptions struct {
 	// Forbidden names the fields that a visitor may not send
 	// (sessions.Forbidden); nil names none.
 	Forbidden func(name string) bool
+	// AdminToken is the operator's: who sends it may ask what a trusted proxy
+	// may ask of the store (CACHING.md §1). "" is nobody's.
+	AdminToken string
 }
 
 // Front is the front door: it refuses what Go's defaults let through, drops
@@ -47,7 +51,8 @@ type Front struct {
 	keep      map[string]bool // canonical names; nil where nothing is kept
 	ambiguous func(string) bool
 	forbidden func(string) bool
-	fates     map[string]fate // of the fields that everybody sends
+	fates     map[string]fate    // of the fields that everybody sends
+	token     *[sha256.Size]byte // the digest of the admin token; nil where there is none
 }
 
 // NewFront returns a front door.
@@ -64,6 +69,10 @@ func NewFront(o FrontOptions) *Front {
 			f.keep = make(map[string]bool)
 		}
 		f.keep[http.CanonicalHeaderKey(name)] = true
+	}
+	if o.AdminToken != "" {
+		digest := sha256.Sum256([]byte(o.AdminToken))
+		f.token = &digest
 	}
 	f.fates = make(map[string]fate, len(usualFields))
 	for _, name := range usualFields {
@@ -120,7 +129,7 @@ func (f *Front) Admit(x *Exchange) *Refusal {
 	x.Ambiguous = f.ambiguous != nil && f.ambiguous(path)
 	x.Ask.Method, x.Ask.Scheme, x.Ask.Host = r.Method, scheme, host
 	x.Ask.Path, x.Ask.Query, x.Ask.Header = path, r.URL.RawQuery, r.Header
-	x.Ask.Trusted = x.TrustedPeer
+	x.Ask.Trusted = x.TrustedPeer || seen&sawToken != 0
 	return nil
 }
 

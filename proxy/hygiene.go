@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -21,6 +24,7 @@ const (
 	fateUpgrade
 	fateHost
 	fateProto
+	fateAuthorization
 )
 
 // usualFields are those whose fate is worked out once: what browsers, their
@@ -52,6 +56,10 @@ func (f *Front) judgeField(name string) fate {
 		return fateHost
 	case "X-Forwarded-Proto":
 		return fateProto
+	case "Authorization":
+		if f.token != nil {
+			return fateAuthorization
+		}
 	}
 	switch {
 	case f.forbidden != nil && f.forbidden(name):
@@ -71,6 +79,7 @@ const (
 	sawConnection = 1 << iota
 	sawHost
 	sawForwardedProto
+	sawToken
 )
 
 // clean drops the fields that change what an app answers without being in
@@ -99,9 +108,30 @@ func (f *Front) clean(h http.Header, trusted bool) (seen uint8) {
 			if !trusted && !f.keep[name] {
 				delete(h, name)
 			}
+		case fateAuthorization:
+			// The token is for the edge alone: no app gets it, and the page is
+			// shared as if it had not been sent (RFC 9111 §3.5).
+			if slices.ContainsFunc(lines, f.isToken) {
+				seen |= sawToken
+				delete(h, name)
+			}
 		}
 	}
 	return seen
+}
+
+// isToken reports whether credentials are the admin token:
+//
+//	credentials = "Bearer" 1*SP token    (RFC 6750 §2.1; the scheme has no case)
+//
+// in a time that does not depend on how much of it is right.
+func (f *Front) isToken(credentials string) bool {
+	scheme, token, _ := strings.Cut(credentials, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return false
+	}
+	digest := sha256.Sum256([]byte(strings.Trim(token, " ")))
+	return subtle.ConstantTimeCompare(digest[:], f.token[:]) == 1
 }
 
 // fromProxies names the fields that the edge sets itself and believes from

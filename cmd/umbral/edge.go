@@ -135,7 +135,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 		Front: proxy.NewFront(proxy.FrontOptions{
 			TrustedProxies: set.TrustedProxies, CookieSecure: set.CookieSecure, MaxURL: int(e.file.Bounds.URL),
 			Guard: proxy.GuardOptions{MaxBody: int64(e.file.Bounds.Body), Stall: e.file.Bounds.BodyTime},
-			Keep:  e.file.KeepHeaders, Ambiguous: cachepolicy.PathAmbiguous, Forbidden: sessions.Forbidden,
+			Keep:  e.file.KeepHeaders, AdminToken: set.AdminToken.Reveal(), Ambiguous: cachepolicy.PathAmbiguous, Forbidden: sessions.Forbidden,
 		}),
 		Access: proxy.NewAccess(proxy.AccessOptions{Log: access, Metrics: e.metrics, Events: e.events}),
 		Limiter: proxy.NewLimiter(proxy.LimiterOptions{

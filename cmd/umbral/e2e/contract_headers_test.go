@@ -292,6 +292,41 @@ func TestFieldsForTheAppAreSet(t *testing.T) {
 	}
 }
 
+// TestAdminTokenMakesDirectivesCount: CACHING.md §1. The token is the edge's
+// alone, so that the app neither sees it nor takes the page for somebody's.
+func TestAdminTokenMakesDirectivesCount(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := contractApp(t)
+	bearer := "Authorization: Bearer " + adminToken
+	e := startEdge(t, app.URL, redisURL(redis), contractRoutes)
+	v := e.visitor()
+	v.get("/page/t", bearer)
+	if a := v.get("/page/t"); !a.Hit() {
+		t.Errorf("not stored with the token: %s", a.Umbral())
+	}
+	if a := v.get("/page/t", bearer, "Cache-Control: no-cache"); !strings.Contains(a.Umbral(), "fwd=request") || !strings.Contains(a.Umbral(), "detail=request-no-cache") {
+		t.Errorf("no-cache with the token: %s", a.Umbral())
+	}
+	if a := v.get("/page/t", bearer, "Cache-Control: no-store"); !strings.Contains(a.Umbral(), "detail=request-no-store") {
+		t.Errorf("no-store with the token: %s", a.Umbral())
+	}
+	if a := v.get("/page/t", bearer+"x", "Cache-Control: no-cache"); !a.Hit() {
+		t.Errorf("no-cache with a wrong token: %s", a.Umbral())
+	}
+	v.get("/off/t", bearer)
+	if got := app.last().Header.Values("Authorization"); len(got) > 0 {
+		t.Errorf("the app sees the token")
+	}
+	v.get("/off/t", "Authorization: Bearer of-the-app")
+	if got := app.last().Header.Get("Authorization"); got != "Bearer of-the-app" {
+		t.Errorf("the app sees Authorization %q, want its own", got)
+	}
+	none := startEdge(t, app.URL, redisURL(redis), contractRoutes, "ADMIN_TOKEN=")
+	if a := none.visitor().get("/page/t", "Authorization: Bearer ", "Cache-Control: no-cache"); !a.Hit() {
+		t.Errorf("no-cache where no token is set: %s", a.Umbral())
+	}
+}
+
 // TestCookieIsTheOnlyOne, by CONTRACT.md §5.
 func TestCookieIsTheOnlyOne(t *testing.T) {
 	redis := storetest.StartRedis(t)
