@@ -53,44 +53,23 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 		p.fail(w, x, err)
 		return
 	}
-	if x.Visitor.Bypass() {
-		p.pass(w, x, cachepolicy.FlashCookie)
+	primary, refused, reason := p.recognise(x)
+	if reason != cachepolicy.None {
+		p.pass(w, x, reason)
 		return
-	}
-	primary := x.Route.Key(&x.Ask)
-	refused := p.refused.get(primary, x.Start)
-	if refused == refusedPersonal && !x.Visitor.Anonymous() {
-		p.pass(w, x, cachepolicy.HitForMiss)
-		return
-	}
-	in := far
-	if refused != refusedNot {
-		in = near // what is asked for each time must not cost a look at Redis each time
 	}
 	var f found
 	var d cachepolicy.Decision
 	for range maxLooks {
 		mark := p.flights.mark(primary)
-		x.redisBy = p.now().Add(p.redisTime)
-		look, looked := x.R.Context(), func() {}
-		if refused == refusedNot { // memory needs no bound
-			look, looked = context.WithDeadline(look, x.redisBy)
+		if f, reason = p.look(x, primary, refused); reason != cachepolicy.None {
+			p.pass(w, x, reason)
+			return
 		}
-		f = p.find(look, x.Route, &x.Ask, primary, in)
-		looked()
 		if f.entry == nil && f.reason == cachepolicy.StoreDown {
 			// Nothing could be stored either, so that followers would wait
 			// for nothing unless memory takes the answer: collapse as ever.
 			x.Status.Detail = cachepolicy.StoreDown
-		}
-		if f.entry != nil {
-			switch p.form(x.Visitor, x.Ask.Host, f.entry) {
-			case others:
-				p.pass(w, x, cachepolicy.SetsCookie)
-				return
-			case outdated:
-				f.entry, f.reason = nil, cachepolicy.NotStored
-			}
 		}
 		d = p.judge(x, f, p.now())
 		if p.settleFromStore(w, x, f, d) {
@@ -118,11 +97,47 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 			break
 		}
 	}
-	pl := plan{mode: solo, found: f, decision: d}
-	if refused != refusedNot && f.entry == nil {
-		pl.found.reason, pl.decision.Reason, pl.asAsked = cachepolicy.HitForMiss, cachepolicy.HitForMiss, true
+	p.forward(w, x, plan{mode: solo, found: f, decision: d, asAsked: refused != refusedNot && f.entry == nil})
+}
+
+// recognise gives the request's key, and what is remembered of it; or says why
+// it is not looked up once it is known who asks.
+func (p *Proxy) recognise(x *Exchange) (primary cachepolicy.Key, refused refusal, why cachepolicy.Reason) {
+	primary = x.Route.Key(&x.Ask)
+	refused = p.refused.get(primary, x.Start)
+	switch {
+	case x.Visitor.Bypass():
+		why = cachepolicy.FlashCookie
+	case refused == refusedPersonal && !x.Visitor.Anonymous():
+		why = cachepolicy.HitForMiss
 	}
-	p.forward(w, x, pl)
+	return primary, refused, why
+}
+
+// look is one look at the store; or it says why the visitor must not get what
+// is there. What is asked for each time must not cost a look at Redis each
+// time: then memory will do.
+func (p *Proxy) look(x *Exchange, primary cachepolicy.Key, refused refusal) (f found, why cachepolicy.Reason) {
+	x.redisBy = p.now().Add(p.redisTime)
+	if refused == refusedNot {
+		ctx, looked := context.WithDeadline(x.R.Context(), x.redisBy)
+		f = p.find(ctx, x.Route, &x.Ask, primary, far)
+		looked()
+	} else { // memory needs no bound
+		f = p.find(x.R.Context(), x.Route, &x.Ask, primary, near)
+	}
+	if f.entry != nil {
+		switch p.form(x.Visitor, x.Ask.Host, f.entry) {
+		case others:
+			return f, cachepolicy.SetsCookie
+		case outdated:
+			f.entry, f.reason = nil, cachepolicy.NotStored
+		}
+	}
+	if refused != refusedNot && f.entry == nil {
+		f.reason = cachepolicy.HitForMiss
+	}
+	return f, cachepolicy.None
 }
 
 // bypass says why a request is not looked up at all.

@@ -7,6 +7,7 @@ import (
 
 	"umbral/cachepolicy"
 	"umbral/proxy/store"
+	"umbral/sessions"
 )
 
 // Tiers looks into each tier apart, at what is dead too.
@@ -31,38 +32,48 @@ type Explanation struct {
 	At       time.Time
 }
 
-// Explain says what would become of r if identity asked. r must be as the
-// server would hand it over.
-func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity cachepolicy.Identity, tiers Tiers) Explanation {
+// Explain says what would become of r: asked by identity, or where that is nil
+// by whoever its cookie makes of it. r must be as the server would hand it
+// over.
+func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity *cachepolicy.Identity, tiers Tiers) Explanation {
 	x := &Exchange{Start: p.now(), R: r.WithContext(ctx)}
 	ex := Explanation{At: x.Start}
 	if no := p.front.Admit(x); no != nil {
-		ex.Refused = no
-		return ex
+		return ex.refused(no)
 	}
 	x.Route = p.Rules().Match(r.Method, x.Ask.Host, x.Ask.Path)
-	x.Visitor = p.sessions.Visit(ctx, x.R)
-	if !x.Route.Rule.Listed() || x.Route.Rule.Scope != cachepolicy.Public {
-		x.Ask.Identity = identity
-	}
-	if len(x.Route.Rule.VaryCookies) > 0 {
-		x.Ask.VaryCookies = x.Visitor.CookieValues(x.Ask.Path, x.Route.Rule.VaryCookies)
-	}
 	ex.Route, ex.Ask = x.Route, x.Ask
-	if ex.Refused = p.front.AllowMethod(x); ex.Refused != nil {
-		return ex
+	if no := p.front.AllowMethod(x); no != nil {
+		return ex.refused(no)
+	}
+	if x.Ask.Path == sessions.LogoutPath {
+		return ex.refused(&Refusal{Reason: cachepolicy.EdgeAnswer})
 	}
 	if reason := p.bypass(x); reason != cachepolicy.None {
-		ex.Decision = cachepolicy.Pass(&x.Ask, reason)
-		ex.Status.Detail = ex.Decision.Reason
-		if ex.Decision.Verdict == cachepolicy.Forward {
-			ex.Status.Fwd = fwdOfBypass(reason)
-		}
-		return ex
+		return ex.passed(reason)
 	}
-	f := p.find(ctx, x.Route, &x.Ask, x.Route.Key(&x.Ask), far)
+	x.Visitor = p.sessions.Look(ctx, x.R)
+	err := p.identify(x)
+	if identity != nil {
+		err = nil
+		if !x.Route.Rule.Listed() || x.Route.Rule.Scope != cachepolicy.Public {
+			x.Ask.Identity = *identity
+		}
+	}
+	ex.Ask = x.Ask
+	if err != nil {
+		return ex.refused(RefusalFor(err))
+	}
+	primary, refused, reason := p.recognise(x)
+	f := found{key: primary}
+	if reason == cachepolicy.None {
+		f, reason = p.look(x, primary, refused)
+	}
 	ex.Key = f.key
 	ex.Memory, ex.Redis, ex.RedisErr = tiers.Tiers(ctx, f.key)
+	if reason != cachepolicy.None {
+		return ex.passed(reason)
+	}
 	ex.Decision = p.judge(x, f, ex.At)
 	if f.soft {
 		ex.Life = store.SoftPurged
@@ -74,6 +85,23 @@ func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity cachepoli
 	case cachepolicy.GatewayTimeout:
 	default:
 		ex.Status.Fwd = fwdFor(plan{found: f, decision: ex.Decision})
+	}
+	return ex
+}
+
+// refused says that the edge answers with no.
+func (ex Explanation) refused(no *Refusal) Explanation {
+	ex.Refused = no
+	ex.Status = cachepolicy.Status{Detail: no.Reason}
+	return ex
+}
+
+// passed says what becomes of a request that gets nothing from the store.
+func (ex Explanation) passed(why cachepolicy.Reason) Explanation {
+	ex.Decision = cachepolicy.Pass(&ex.Ask, why)
+	ex.Status = cachepolicy.Status{Detail: ex.Decision.Reason}
+	if ex.Decision.Verdict == cachepolicy.Forward {
+		ex.Status.Fwd = fwdOfBypass(why)
 	}
 	return ex
 }

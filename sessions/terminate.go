@@ -140,6 +140,16 @@ func (t *Terminator) Visit(ctx context.Context, r *http.Request) *Visitor {
 	return v
 }
 
+// Look is Visit for who only wants to know: nothing is counted, and no record
+// or cookie is touched, moved or made anew, also when the visitor is resolved.
+func (t *Terminator) Look(ctx context.Context, r *http.Request) *Visitor {
+	v, _ := t.visit(ctx, r.Header["Cookie"], nil)
+	if !v.shared {
+		v.looking = true
+	}
+	return v
+}
+
 // Recall is Visit and Resolve from this edge's memory alone. It gives nil, and
 // leaves no trace, where Redis would have to be asked, a cookie be counted as
 // bad, or the browser be told something: Visit is for those. seen belongs to

@@ -36,6 +36,8 @@ type Visitor struct {
 	old    bool    // another secret signs now, or the cookie has aged
 	token  token
 
+	looking bool // nothing may come of it: see Look
+
 	mu       sync.Mutex
 	resolved bool
 	rec      *record    // in session mode, where there is one
@@ -81,7 +83,7 @@ func (v *Visitor) Resolve(ctx context.Context) error {
 	}
 	if v.mode == inSealed {
 		v.resolved = true
-		if v.old {
+		if v.old && !v.looking {
 			v.reseal(ctx)
 		}
 		return nil
@@ -99,9 +101,11 @@ func (v *Visitor) Resolve(ctx context.Context) error {
 		v.out = v.t.opt().setCookie("", 0)
 	default:
 		v.rec = r
-		if r.secret != v.secret {
+		switch {
+		case v.looking:
+		case r.secret != v.secret:
 			v.reissue(r) // it has moved already
-		} else if v.old {
+		case v.old:
 			v.move(ctx)
 		}
 	}
@@ -206,7 +210,9 @@ func (v *Visitor) cookieLine(path string, names []string) string {
 	} else {
 		line, dropped = cookieLine(v.jar(), path, v.at, names, o.Cookies.Auth, o.Limits.CookieHeader)
 	}
-	v.t.tooMuch(CookieHeaderFull, dropped)
+	if !v.looking {
+		v.t.tooMuch(CookieHeaderFull, dropped)
+	}
 	if v.fields != nil {
 		allow := o.Cookies.ClientAllow
 		if names != nil {
@@ -300,7 +306,7 @@ func (v *Visitor) Used(now time.Time) {
 // that life.
 func (v *Visitor) NeedsApp(now time.Time) bool {
 	r, last := v.due(now)
-	return r != nil && r.letThrough.CompareAndSwap(last, now.UnixMilli())
+	return r != nil && (v.looking || r.letThrough.CompareAndSwap(last, now.UnixMilli()))
 }
 
 // Due reports that NeedsApp would say so, and leaves that to it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -32,31 +33,40 @@ func (e *edge) explain(ctx context.Context, q admin.ExplainQuery) (admin.Explana
 		return admin.Explanation{}, &admin.Problem{Status: http.StatusBadRequest, Field: "url", Detail: "url: an escape in it is malformed"}
 	}
 	r.Host, r.RequestURI, r.RemoteAddr, r.Header = host, target, "127.0.0.1:0", q.Header
-	var who cachepolicy.Identity
+	if scheme, _, ok := strings.Cut(q.URL, "://"); ok && strings.EqualFold(scheme, "https") {
+		r.TLS = &tls.ConnectionState{}
+	}
+	var who *cachepolicy.Identity
 	if q.User != "" {
 		digests, err := e.sessions.UserKeys(ctx, q.User)
 		if err != nil {
 			return admin.Explanation{}, err
 		}
-		who = cachepolicy.Identity{Auth: cachepolicy.SignedIn, User: "nobody signed in under this name"}
+		who = &cachepolicy.Identity{Auth: cachepolicy.SignedIn, User: "nobody signed in under this name"}
 		if len(digests) > 0 {
 			who.User = digests[0]
 		}
 	}
 	x := e.proxy.Explain(ctx, r, who, e.store)
 	out := admin.Explanation{Method: q.Method, URL: x.Ask.Host + x.Ask.Path, CacheStatus: x.Status.String()}
-	if x.Refused != nil {
-		out.Verdict, out.Reason = "refuse", http.StatusText(x.Refused.Status)
+	if x.Route != nil {
+		rule := &x.Route.Rule
+		out.Route, out.URL, out.Tags = rule.Pattern, x.Route.URL(&x.Ask), x.Route.FillTags(x.Ask.Path)
+		out.Scope, out.TTL = scopeWord(rule.Scope), ttlWord(rule)
+		out.KeyParts = keyParts(x)
+	}
+	if no := x.Refused; no != nil {
+		out.Verdict, out.Reason = "refuse", no.Reason.String()
+		out.Notes = []string{"the edge answers it itself"}
+		if no.Status != 0 {
+			out.Notes[0] += fmt.Sprintf(", with %d %s", no.Status, http.StatusText(no.Status))
+		}
 		return out, nil
 	}
-	rule := &x.Route.Rule
-	out.Route, out.URL, out.Tags = rule.Pattern, x.Route.URL(&x.Ask), x.Route.FillTags(x.Ask.Path)
-	out.Scope, out.TTL = scopeWord(rule.Scope), ttlWord(rule)
 	out.Verdict = verdictWord(x.Decision.Verdict)
 	if x.Decision.Reason != cachepolicy.None {
 		out.Reason = x.Decision.Reason.String()
 	}
-	out.KeyParts = keyParts(x)
 	out.Tiers = []admin.TierView{e.tierView("memory", x.Memory, x), e.tierView("redis", x.Redis, x)}
 	if x.RedisErr != nil {
 		out.Tiers[1].Error = "Redis is out of reach"
@@ -91,7 +101,7 @@ func keyParts(x proxy.Explanation) []admin.KeyPart {
 		parts = append(parts, admin.KeyPart{Name: "header " + name, Value: x.Ask.Header.Get(name)})
 	}
 	for _, name := range rule.VaryCookies {
-		parts = append(parts, admin.KeyPart{Name: "cookie " + name})
+		parts = append(parts, admin.KeyPart{Name: "cookie " + name}) // cookies are nobody's to see
 	}
 	return parts
 }

@@ -281,6 +281,8 @@ func TestExplainCommandSaysWhy(t *testing.T) {
 	e.visitor().get("/page/7")
 	ana := e.signIn("ana")
 	ana.get("/mine/x")
+	cookie := "Cookie:" + ana.cookies()[0].String()
+	e.visitor().get("/page/none") // a 404, which the route does not name
 	for _, test := range []struct {
 		args string
 		want []string
@@ -289,6 +291,15 @@ func TestExplainCommandSaysWhy(t *testing.T) {
 		{"http://site.test/page/8", []string{"memory        nothing stored\n", "redis         nothing stored\n", "verdict       forward\n", "reason        nothing-stored\n"}},
 		{"http://site.test/mine/x --user ana", []string{"vary          user\n", "memory        status 200", "verdict       serve\n"}},
 		{"http://site.test/mine/x --user ben", []string{"memory        nothing stored\n", "verdict       forward\n"}},
+		{"http://site.test/mine/x --header " + cookie, []string{"memory        status 200", "verdict       serve\n", "Cache-Status  umbral; hit; ttl="}},
+		{"http://site.test/mine/x --user ben --header " + cookie, []string{"memory        nothing stored\n", "verdict       forward\n"}},
+		{"http://site.test/mine/x --header Cookie:umbral=x", []string{"memory        nothing stored\n", "verdict       forward\n"}},
+		{"http://site.test/page/7 --header " + cookie, []string{"verdict       serve\n"}},
+		{"http://site.test/page/none", []string{"verdict       forward\n", "reason        hit-for-miss\n", "Cache-Status  umbral; fwd=bypass; detail=hit-for-miss\n"}},
+		{"https://site.test/page/7", []string{"scheme = https\n", "verdict       forward\n", "reason        nothing-stored\n"}},
+		{"http://site.test/page/7 --method FROB", []string{"route         /page/{id}\n", "verdict       refuse\n", "reason        request-refused\n", "Cache-Status  umbral; detail=request-refused\n", "note          the edge answers it itself, with 501 Not Implemented\n"}},
+		{"http://site.test/page/7 --method TRACE", []string{"verdict       refuse\n", "reason        request-refused\n", "with 405 Method Not Allowed\n"}},
+		{"http://site.test/.umbral/logout --method POST", []string{"verdict       refuse\n", "reason        edge-answer\n"}},
 		{"http://site.test/page/7 --method POST", []string{"reason        uncacheable-method\n"}},
 		{"http://site.test/off/", []string{"ttl           off\n", "reason        route-off\n"}},
 		{"http://site.test/login --method POST", []string{"route         POST /login\n", "ttl           off\n"}},
