@@ -27,14 +27,14 @@ func appendPart(b []byte, part string) []byte {
 // NormalQuery is the part of the raw query that is in the key.
 func (p *Policy) NormalQuery(raw string) string { return p.Rule.Query.Apply(raw) }
 
-// URL is host + path, and "?" + the normal query where there is one: what
-// purges by URL and prefix compare.
+// URL is host + path, and "?" + the normal query where there is one, in their
+// [NormalSpelling]: what purges by URL and prefix compare.
 func (p *Policy) URL(r *Request) string {
-	query := p.NormalQuery(r.Query)
+	path, query := NormalSpelling(r.Path), p.NormalQuery(NormalSpelling(r.Query))
 	if query == "" {
-		return r.Host + r.Path
+		return r.Host + path
 	}
-	return r.Host + r.Path + "?" + query
+	return r.Host + path + "?" + query
 }
 
 // Key is the primary key of a request: scheme, host, path, normal query, the

@@ -61,7 +61,7 @@ func adminHosts(set *config.Settings) []string {
 // normalURL brings a URL into the form that stored pages carry, through the
 // query rule of the route that it belongs to.
 func (e *edge) normalURL(raw string) (string, error) {
-	plain, err := admin.PlainURL(raw)
+	plain, err := admin.StoredURL(raw)
 	if err != nil {
 		return "", err
 	}

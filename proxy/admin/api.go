@@ -141,7 +141,7 @@ func New(o Options) *API {
 		o.Audit = &memoryAudit{}
 	}
 	if o.NormalURL == nil {
-		o.NormalURL = PlainURL
+		o.NormalURL = StoredURL
 	}
 	a := &API{Options: o, mux: http.NewServeMux(), gate: newGate(o.Token), desk: newDesk(), page: newPage(), closed: make(chan struct{})}
 	a.close = sync.OnceFunc(func() { close(a.closed) })

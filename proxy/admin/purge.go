@@ -107,6 +107,9 @@ func (a *API) purgeOne(w http.ResponseWriter, r *http.Request, by caller) error 
 	if !strings.HasPrefix(target, "/") { // absolute-form (RFC 9112 §3.2.2)
 		target = r.URL.RequestURI()
 	}
+	if !strings.HasPrefix(target, "/") { // "*"
+		return &Problem{Status: http.StatusBadRequest, Detail: "PURGE takes the path of one page: umbral purge knows the rest"}
+	}
 	if !ownAddress(r) {
 		target = "http://" + r.Host + target
 	}
@@ -262,7 +265,7 @@ func (a *API) selectors(ctx context.Context, q PurgeRequest) (shown []Selected, 
 		add(Selected{URL: u}, store.Selector{URL: u})
 	}
 	for i, raw := range q.Prefixes {
-		p, err := plainPrefix(raw)
+		p, err := storedPrefix(raw)
 		if err != nil {
 			return nil, nil, badField(fmt.Sprintf("prefixes[%d]", i), err.Error())
 		}

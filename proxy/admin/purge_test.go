@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -24,6 +25,7 @@ func TestPurge(t *testing.T) {
 		{"path", `{"urls":["/a"]}`, []store.Selector{{URL: "/a"}}},
 		{"prefix", `{"prefixes":["/a/","http://site.test"]}`, []store.Selector{{Prefix: "/a/"}, {Prefix: "site.test/"}}},
 		{"tag", `{"tags":["certificado:7"]}`, []store.Selector{{Tag: "certificado:7"}}},
+		{"another spelling", `{"urls":["/p/%c3%b1?%61=ñ"],"prefixes":["/p/%7e%c3"]}`, []store.Selector{{URL: "/p/%C3%B1?a=%C3%B1"}, {Prefix: "/p/~%C3"}}},
 		{"user", `{"users":["42"]}`, []store.Selector{{User: "u1:42"}, {User: "u2:42"}}},
 		{"session", `{"sessions":["s1"]}`, []store.Selector{{Session: "s:s1"}}},
 		{"all", `{"all":true}`, []store.Selector{{All: true}}},
@@ -194,7 +196,7 @@ func TestPURGE(t *testing.T) {
 	own := srv.Listener.Addr().String()
 	_, port, _ := net.SplitHostPort(own)
 	tests := []struct{ name, line, host, want string }{
-		{"a site's page", "/a//b/../c?d=%2f", "Site.test", "site.test/a//b/../c?d=%2f"},
+		{"a site's page", "/a//b/../c?d=%2f", "Site.test", "site.test/a//b/../c?d=%2F"},
 		{"on another port", "/a", "site.test:8443", "site.test:8443/a"},
 		{"every host", "/a?b", own, "/a?b"},
 		{"every host, by name", "/a", "localhost:" + port, "/a"},
@@ -222,6 +224,19 @@ func TestPURGE(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 		})
+	}
+}
+
+func TestPURGENamesAPage(t *testing.T) {
+	f := newFake()
+	h := New(f.options())
+	r := httptest.NewRequest("PURGE", "/", nil)
+	r.RequestURI, r.URL = "*", &url.URL{Path: "*"}
+	r.Header.Set("Authorization", "Bearer "+testToken)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "the path of one page") || len(f.purged) > 0 {
+		t.Errorf("PURGE *: %d %s, purged %+v", w.Code, w.Body, f.purged)
 	}
 }
 

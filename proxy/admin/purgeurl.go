@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"umbral/cachepolicy"
 )
 
 var (
@@ -19,10 +21,9 @@ var (
 // bareHost is a host in front of a path: localhost, or one with a dot or a port.
 var bareHost = regexp.MustCompile(`^(localhost|[^/?#]+\.[^/?#:]+|[^/?#]+:\d+)([/?#]|$)`)
 
-// PlainURL turns a URL or a path into the form of [store.Selector.URL] with
-// the query as it is: the host in lower case without its scheme's default
-// port, then the path, byte for byte, since keys are made from the raw one,
-// but for letters beyond ASCII, which browsers escape.
+// PlainURL turns a URL or a path into host, path and query as keys are made of
+// them: the host in lower case without its scheme's default port, then the
+// rest, byte for byte but for letters beyond ASCII, which browsers escape.
 //
 //	raw = [ [ ( "http" / "https" ) "://" ] host [ ":" port ] ] path [ "?" query ] [ "#" fragment ]
 func PlainURL(raw string) (string, error) {
@@ -80,13 +81,20 @@ func escape(s string) string {
 	return b.String()
 }
 
-// plainPrefix is PlainURL for a prefix: a host alone ends with "/", so that
+// StoredURL is PlainURL in the spelling that stored pages carry, whatever they
+// were asked for by.
+func StoredURL(raw string) (string, error) {
+	u, err := PlainURL(raw)
+	return cachepolicy.NormalSpelling(u), err
+}
+
+// storedPrefix is StoredURL for a prefix: a host alone ends with "/", so that
 // example.org never matches example.org.evil.
-func plainPrefix(raw string) (string, error) {
+func storedPrefix(raw string) (string, error) {
 	if strings.HasSuffix(raw, "*") {
 		return "", errGlob
 	}
-	return PlainURL(raw)
+	return StoredURL(raw)
 }
 
 // plainText refuses what can be no part of a stored page's URL, tag or owner.
