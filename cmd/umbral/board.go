@@ -140,6 +140,11 @@ func (e *edge) reload(context.Context) []admin.Fault { return faultsOf(e.reloade
 func (e *edge) reloaded(err error) {
 	faults := faultsOf(err)
 	for _, f := range faults {
+		if f.Setting != "" {
+			e.log.Error("a file that is read with the routes file has a fault; what is in force stays",
+				zap.String("setting", f.Setting), zap.String("file", f.File), zap.String("fault", f.Message))
+			continue
+		}
 		e.log.Error("the routes file has a fault; the rules in force stay", zap.String("file", f.File),
 			zap.Int("line", f.Line), zap.Int("column", f.Column), zap.String("fault", f.Message))
 	}
@@ -149,9 +154,21 @@ func (e *edge) reloaded(err error) {
 	e.events.Publish(proxy.EventReload, time.Now(), admin.Reload{At: time.Now().UTC(), OK: err == nil, Faults: faults})
 }
 
+// secretsFault says that a reload failed for the file of EDGE_SECRETS.
+type secretsFault struct {
+	file string
+	error
+}
+
+func (f secretsFault) Unwrap() error { return f.error }
+
 func faultsOf(err error) []admin.Fault {
 	if err == nil {
 		return nil
+	}
+	var secrets secretsFault
+	if errors.As(err, &secrets) {
+		return []admin.Fault{{Setting: "EDGE_SECRETS", File: secrets.file, Message: err.Error()}}
 	}
 	var faults config.Faults
 	if !errors.As(err, &faults) {
@@ -196,14 +213,11 @@ func (e *edge) ready(context.Context) []admin.Check {
 	checks := []admin.Check{
 		{Name: "redis", OK: state == store.Up, Optional: true},
 		{Name: "purge log", OK: !e.store.Log().Lost(time.Now()), Optional: true},
-		{Name: "routes file", OK: e.reloader.Status().Err == nil, Optional: true},
+		e.routesCheck(),
 		{Name: "app", OK: slices.ContainsFunc(e.origin.Upstreams(), func(u proxy.UpstreamState) bool { return u.InService }), Optional: true},
 	}
 	if state != store.Up {
 		checks[0].Detail = "Redis is out of reach or refuses writes; pages come from memory and from the app"
-	}
-	if err := e.reloader.Status().Err; err != nil {
-		checks[2].Detail = err.Error()
 	}
 	if !checks[1].OK {
 		checks[1].Detail = "it has been out of reach for too long: all that is stored is taken for stale"
@@ -211,7 +225,28 @@ func (e *edge) ready(context.Context) []admin.Check {
 	if !checks[3].OK {
 		checks[3].Detail = "no upstream is in service; visitors get stored pages or none"
 	}
+	if e.set.EdgeSecretsFile != "" {
+		var fault secretsFault
+		c := admin.Check{Name: "secrets file", OK: !errors.As(e.reloader.Status().Err, &fault), Optional: true}
+		if !c.OK {
+			c.Detail = fault.Error()
+		}
+		checks = append(checks, c)
+	}
 	return checks
+}
+
+// routesCheck says whether the routes file is in force, all of it.
+func (e *edge) routesCheck() admin.Check {
+	c := admin.Check{Name: "routes file", OK: true, Optional: true}
+	err := e.reloader.Status().Err
+	if old := e.fixedChanges(e.reloader.File()); len(old) > 0 {
+		c.Detail = "read at the start only, so that a restart puts their changes into force: " + strings.Join(old, ", ")
+	}
+	if err != nil && !errors.As(err, new(secretsFault)) {
+		c.OK, c.Detail = false, err.Error()
+	}
+	return c
 }
 
 // warmAgain is when warming that has failed is tried again: at the start the

@@ -271,7 +271,7 @@ func (e *edge) apply(file *config.File) error {
 	if e.set.EdgeSecretsFile != "" {
 		fresh, err := e.set.ReadSecrets()
 		if err != nil {
-			return err
+			return secretsFault{e.set.EdgeSecretsFile, err}
 		}
 		if !reflect.DeepEqual(fresh, e.set.EdgeSecrets) {
 			e.set.EdgeSecrets = fresh

@@ -31,7 +31,7 @@ function startLive() {
     on('request', e => { live.seen++; live.queue.push(e); });
     on('missed', e => { live.seen += e.events; });
     on('purge', () => { showPurges(); });
-    on('reload', e => { live.queue.push({ note: `${say.clock(e.time)} · ${e.ok ? 'rules read again' : 'the routes file has faults'}` }); refresh(); });
+    on('reload', e => { live.queue.push({ note: `${say.clock(e.time)} · ${e.ok ? 'rules read again' : 'a reload met faults; nothing has changed'}` }); refresh(); });
     on('state', e => { live.queue.push({ note: `${say.clock(e.time)} · ${Object.entries(e).filter(([k]) => k !== 'time').map(([k, v]) => `${k}: ${v}`).join(', ')}` }); refresh(); });
   };
   const anew = () => { body.replaceChildren(); live.queue.length = 0; open(); };

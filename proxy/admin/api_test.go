@@ -98,6 +98,12 @@ func TestReload_names_every_fault(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	checkProblem(t, w.Header(), w.Body.Bytes(), 422)
+	f.faults = []Fault{{Setting: "EDGE_SECRETS", File: "/run/secrets", Message: "EDGE_SECRETS number 1 has 5 bytes"}}
+	w = ask(New(f.options()), "POST", "/v1/reload", "")
+	if w.Code != 422 || !strings.Contains(w.Body.String(), `"setting":"EDGE_SECRETS","faults":[{"setting":"EDGE_SECRETS","file":"/run/secrets","message"`) ||
+		strings.Contains(w.Body.String(), "routes file") {
+		t.Errorf("a fault elsewhere: %d %s", w.Code, w.Body)
+	}
 }
 
 func TestReadyz(t *testing.T) {

@@ -73,7 +73,7 @@ function showState() {
     n.reload.ok ? pill('good', 'rules') : pill('bad', 'rules: faults'),
     n.purges.lost ? pill('bad', 'purge log lost', 'Everything stored is taken for stale until the log is back') : '');
   const banners = [];
-  if (!n.reload.ok) banners.push(faults('The routes file has faults. The rules of before are still in force.', n.reload.faults || []));
+  if (!n.reload.ok) banners.push(faults('The last reload met faults. What was in force before still is.', n.reload.faults || []));
   if (!r.up) banners.push(h('div', { class: 'banner' }, h('b', {}, 'Redis cannot be reached'), r.since ? ` for ${say.span(Date.parse(n.at) - Date.parse(r.since))}. ` : '. ', h('span', { class: 'muted' }, 'Public pages are served from memory and from the app. ' + (r.error || ''))));
   if (n.purges.lost) banners.push(h('div', { class: 'banner' }, h('b', {}, 'The purge log is out of reach. '), h('span', { class: 'muted' }, 'Everything stored is taken for stale until this edge has caught up.')));
   $('banners').replaceChildren(...banners);
@@ -81,7 +81,7 @@ function showState() {
 
 function faults(title, list) {
   return h('div', { class: 'banner' }, h('b', {}, title), h('ul', {}, ...list.map(f =>
-    h('li', {}, h('span', { class: 'at' }, [f.file, f.line, f.column].filter(Boolean).join(':') + ': '), f.message))));
+    h('li', {}, h('span', { class: 'at' }, [f.setting, f.file, f.line, f.column].filter(Boolean).join(':') + ': '), f.message))));
 }
 
 function showRoutes() {

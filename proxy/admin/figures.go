@@ -133,9 +133,10 @@ type Reload struct {
 	Restart []string `json:"restart,omitempty"`
 }
 
-// Fault is one fault of the routes file. Line and Column are 0 where it has
-// no place.
+// Fault is one fault of the routes file, or where Setting names one, of that
+// setting's. Line and Column are 0 where it has no place.
 type Fault struct {
+	Setting string `json:"setting,omitempty"`
 	File    string `json:"file"`
 	Line    int    `json:"line,omitempty"`
 	Column  int    `json:"column,omitempty"`
@@ -224,14 +225,22 @@ func (a *API) reload(w http.ResponseWriter, r *http.Request, by caller) error {
 		return err
 	}
 	if faults := a.Reload(r.Context()); len(faults) > 0 {
-		return &Problem{
+		no := &Problem{
 			Status: http.StatusUnprocessableEntity, Setting: "ROUTES_FILE", Faults: faults,
 			Detail: "the routes file has faults; the rules in force are unchanged",
 		}
+		if s := faults[0].Setting; s != "" {
+			no.Setting, no.Detail = s, "the file of "+s+" has a fault; what is in force is unchanged"
+		}
+		return no
 	}
 	n := 0
 	if a.Routes != nil {
-		n = len(a.Routes())
+		for _, route := range a.Routes() {
+			if route.Pattern != "-" {
+				n++
+			}
+		}
 	}
 	out := map[string]any{"ok": true, "routes": n}
 	if a.Restart != nil {

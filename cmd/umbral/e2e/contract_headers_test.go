@@ -297,7 +297,6 @@ func TestFieldsForTheAppAreSet(t *testing.T) {
 func TestAdminTokenMakesDirectivesCount(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := contractApp(t)
-	bearer := "Authorization: Bearer " + adminToken
 	e := startEdge(t, app.URL, redisURL(redis), contractRoutes)
 	v := e.visitor()
 	v.get("/page/t", bearer)

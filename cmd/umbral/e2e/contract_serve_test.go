@@ -213,10 +213,14 @@ func TestRulesAreReadAgain(t *testing.T) {
 	write(e.Routes, rulesWith("6h")+"limits: {body: 1KiB}\nsessions: {csrf: off}\n")
 	var done struct {
 		OK      bool
+		Routes  int
 		Restart []string
 	}
-	if code := e.admin("POST", "/v1/reload", nil, &done); code != 200 || !done.OK || strings.Join(done.Restart, " ") != "limits" {
+	if code := e.admin("POST", "/v1/reload", nil, &done); code != 200 || !done.OK || done.Routes != 1 || strings.Join(done.Restart, " ") != "limits" {
 		t.Errorf("reload: %d %+v", code, done)
+	}
+	if ready := e.raw("GET", "/readyz?verbose", "", bearer).Body; !strings.Contains(ready, `"name":"routes file","ok":true,"optional":true,"detail":"read at the start only, so that a restart puts their changes into force: limits"`) {
+		t.Errorf("readyz: %s", ready)
 	}
 	becomes("with more sections", "6h")
 	if e.metrics()["umbral_reload_failed"] != 0 {
@@ -647,4 +651,22 @@ func TestSecretsFromFiles(t *testing.T) {
 		t.Errorf("token from a file: %d", a.StatusCode)
 	}
 	e.signIn("ana")
+	// A fault in it is told as that file's, and changes nothing.
+	if err := os.WriteFile(filepath.Join(dir, "secrets"), []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const token = "Authorization: Bearer a-token-from-a-file-0123456789"
+	a := e.raw("POST", "/v1/reload", "", token)
+	for _, want := range []string{`"setting":"EDGE_SECRETS"`, `"file":"` + filepath.Join(dir, "secrets") + `"`, "number 1 has 5 bytes"} {
+		if a.StatusCode != 422 || !strings.Contains(a.Body, want) || strings.Contains(a.Body, "ROUTES_FILE") {
+			t.Errorf("reload: %d %s, want %s", a.StatusCode, a.Body, want)
+		}
+	}
+	ready := e.raw("GET", "/readyz?verbose", "", token).Body
+	for _, want := range []string{`{"name":"routes file","ok":true,"optional":true}`, `{"name":"secrets file","ok":false,"optional":true,"detail":"EDGE_SECRETS number 1 has 5 bytes`} {
+		if !strings.Contains(ready, want) {
+			t.Errorf("readyz: %s lacks %s", ready, want)
+		}
+	}
+	e.signIn("ben")
 }
