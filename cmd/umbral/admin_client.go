@@ -174,6 +174,8 @@ func (c *adminClient) problem(answer *http.Response) error {
 		return errors.New("the edge refuses this ADMIN_TOKEN: it is not the one that it was started with")
 	case err != nil || said == "":
 		return fmt.Errorf("%s answers %s, and not as an Umbral edge does", c.base, answer.Status)
+	case answer.StatusCode == http.StatusBadRequest: // what was asked for makes no sense
+		return usagef("the edge says: %s", said)
 	case p.Setting != "" && !strings.Contains(said, p.Setting):
 		return fmt.Errorf("the edge says: %s (%s)", said, p.Setting)
 	}

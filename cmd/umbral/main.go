@@ -82,6 +82,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(commands()...)
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" { // cobra's own finds nothing wrong in a command that there is not
+			cmd.Run, cmd.RunE = nil, help
+		}
+	}
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -121,6 +127,15 @@ func needsSubcommand(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	return usagef("name a command")
+}
+
+// help shows the help of the command that args name.
+func help(cmd *cobra.Command, args []string) error {
+	named, rest, err := cmd.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		return usagef("there is no command %q: 'umbral --help' lists all", strings.Join(args, " "))
+	}
+	return named.Help()
 }
 
 // complain prints one plain sentence for an error, or one for each fault.

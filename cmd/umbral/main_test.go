@@ -133,6 +133,8 @@ func TestUsageIsOneSentence(t *testing.T) {
 		"stats --admin ftp://x":          "--admin is not a URL such as http://127.0.0.1:8081",
 		"stats --admin-token short":      "ADMIN_TOKEN has 5 characters: at least 24 are needed, and 'umbral secret' makes some",
 		"tail --path [":                  `--path "[" is not a glob`,
+		"help nope":                      `there is no command "nope": 'umbral --help' lists all`,
+		"help sessions lst":              `there is no command "sessions lst": 'umbral --help' lists all`,
 		"top --every 0s":                 "--every and --times are above zero",
 	} {
 		var out, stderr bytes.Buffer

@@ -277,6 +277,20 @@ func TestPurgeCommandPrintsItsReceipt(t *testing.T) {
 	}
 }
 
+// TestWrongUsageIsTwo: CONTRACT.md §1, also where the edge has to find it.
+func TestWrongUsageIsTwo(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	e := startEdge(t, contractApp(t).URL, redisURL(redis), contractRoutes)
+	for _, args := range [][]string{
+		{"purge", "--tag", ""}, {"purge", "--all", "--wait", "1h"}, {"purge", "--prefix", "/a*"}, {"purge", "--url", "ftp://x/"},
+		{"explain", "ftp://x"}, {"explain", "/a", "--method", "A B"}, {"warm", "--sitemap", "/sitemap.xml", "--concurrency", "1000"},
+	} {
+		if code, out, stderr := e.umbral(args...); code != 2 || out != "" || !strings.HasPrefix(stderr, "umbral: the edge says: ") || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%q: %d %s%s", args, code, out, stderr)
+		}
+	}
+}
+
 func TestExplainCommandSaysWhy(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := contractApp(t)
