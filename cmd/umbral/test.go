@@ -155,12 +155,8 @@ func (t *trial) judge(response *cachepolicy.Response) {
 			bypass = cachepolicy.FlashCookie
 		}
 	}
-	first := *t.request
-	if first.Method == http.MethodHead {
-		first.Method = http.MethodGet // whose stored answers serve HEAD
-	}
 	var why cachepolicy.Reason
-	t.stored, why = t.policy.Storable(&first, response)
+	t.stored, why = t.policy.Storable(t.request, response)
 	if bypass != cachepolicy.None {
 		t.verdict, t.reason = "bypass", bypass
 		return
