@@ -215,6 +215,9 @@ func splitSecrets(text string) ([]Secret, error) {
 		if part = strings.TrimSpace(part); part == "" {
 			continue
 		}
+		if part[0] == '#' {
+			return nil, fmt.Errorf("number %d begins with #: comments have no place among them", len(secrets)+1)
+		}
 		if len(part) < minSecret {
 			return nil, fmt.Errorf("number %d has %d bytes: at least %d are needed, and 'umbral secret' makes one", len(secrets)+1, len(part), minSecret)
 		}
@@ -247,12 +250,8 @@ func (r *settingsReader) contradictions(s *Settings) {
 		r.fault("ADMIN_LISTEN (%s) and LISTEN (%s) are the same port: admin is never on the public listener", s.AdminListen, s.Listen)
 	}
 	for _, u := range s.Upstreams {
-		port := u.Port()
-		if port == "" {
-			port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-		}
 		for _, own := range []struct{ name, address string }{{"LISTEN", s.Listen}, {"ADMIN_LISTEN", s.AdminListen}} {
-			if isLoopback(u.Hostname()) && meet(net.JoinHostPort(u.Hostname(), port), own.address) {
+			if isLoopback(u.Hostname()) && meet(dialled(u), own.address) {
 				r.fault("UPSTREAM_URL (%s) is %s: the edge would forward to itself", u, own.name)
 			}
 		}

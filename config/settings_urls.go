@@ -3,8 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -31,13 +33,30 @@ func (r *settingsReader) upstreams(name string) (list []*url.URL) {
 			r.fault("%s holds a user name or a password, which the app would never see", which)
 		case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 			r.fault("%s has a path: visitors' paths go up as they come, so name the host and the port alone", which)
-		case slices.ContainsFunc(list, func(o *url.URL) bool { return *o == url.URL{Scheme: u.Scheme, Host: u.Host} }):
+		case !goodPort(u):
+			r.fault("%s names port %s: from 1 to 65535 is possible", which, u.Port())
+		case slices.ContainsFunc(list, func(o *url.URL) bool { return o.Scheme == u.Scheme && dialled(o) == dialled(u) }):
 			r.fault("%s is named twice", which)
 		default:
 			list = append(list, &url.URL{Scheme: u.Scheme, Host: u.Host})
 		}
 	}
 	return list
+}
+
+// goodPort reports whether a URL's port, if it has one, can be dialled.
+func goodPort(u *url.URL) bool {
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && port > 0
+}
+
+// dialled is the address that an http or https URL leads to.
+func dialled(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // Embedded is the REDIS_URL of the in-process Redis, for trying out.
@@ -77,6 +96,8 @@ func checkRedisURL(raw, mode string) error {
 		_, err = redis.ParseURL(raw)
 	}
 	switch {
+	case err == nil && scheme != "unix":
+		return checkRedisAddress(raw, mode)
 	case err == nil:
 		return nil
 	case !slices.Contains([]string{"redis", "rediss", "unix"}, scheme):
@@ -89,6 +110,24 @@ func checkRedisURL(raw, mode string) error {
 		return errors.New("is not what go-redis reads for a cluster: redis://:password@host:6379?addr=host2:6379")
 	}
 	return errors.New("is not what go-redis reads: redis://user:password@host:6379/0, with special characters of the password percent-encoded")
+}
+
+// checkRedisAddress finds what go-redis takes and then cannot use. It is for
+// what go-redis has read.
+func checkRedisAddress(raw, mode string) error {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil
+	}
+	for _, address := range append(u.Query()["addr"], u.Host) {
+		if a := (&url.URL{Host: address}); !goodPort(a) {
+			return fmt.Errorf("names port %s: from 1 to 65535 is possible", a.Port())
+		}
+	}
+	if db := strings.Trim(u.Path, "/"); mode == "cluster" && db != "" && db != "0" {
+		return errors.New("names a database, and a cluster has only number 0")
+	}
+	return nil
 }
 
 // RedactURL is the URL without user, password and query, for people to read.

@@ -68,7 +68,7 @@ func (d *decoder) pattern(r *Route, mux *http.ServeMux, lines map[string]int, me
 		method, rest = "", r.Match
 	}
 	rest = strings.TrimLeft(rest, " \t")
-	host, _, slash := strings.Cut(rest, "/")
+	host, path, slash := strings.Cut(rest, "/")
 	switch {
 	case method == "CONNECT" || method == "TRACE":
 		d.fault(where, "%s never comes in", method)
@@ -76,6 +76,10 @@ func (d *decoder) pattern(r *Route, mux *http.ServeMux, lines map[string]int, me
 		d.fault(where, "%s does not come in: name it in methods, at the top of the file", quoted(method))
 	case slash && strings.Contains(host, ":"):
 		d.fault(where, "host %s never matches: write it without a port", quoted(host))
+	case slash && strings.ContainsFunc(host, notInHost) && !strings.Contains(host, "{"):
+		d.fault(where, "host %s never matches: a host is a name, of letters, digits, dashes and dots", quoted(host))
+	case strings.ContainsAny(path, "?#"):
+		d.fault(where, "match %s never matches: a pattern is of the path alone, and query says what of the rest counts", quoted(r.Match))
 	}
 	registered := r.Match
 	if slash { // hosts have no case
@@ -86,6 +90,11 @@ func (d *decoder) pattern(r *Route, mux *http.ServeMux, lines map[string]int, me
 		return
 	}
 	lines[registered] = where.Line
+}
+
+// notInHost reports whether no Host that comes in holds c.
+func notInHost(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-._", c))
 }
 
 // register gives the panic's text where the mux refuses a pattern.
