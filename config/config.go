@@ -92,7 +92,7 @@ type Purge struct {
 type Limits struct {
 	Body        Size          `yaml:"body" doc:"The largest request body (413)."`
 	URL         Size          `yaml:"url" doc:"The longest request target (414)."`
-	Header      Size          `yaml:"header" doc:"The largest header section (431)."`
+	Header      Size          `yaml:"header" doc:"The largest header section, with the request line (431); over HTTPS up to 4KiB more come through."`
 	HeaderTime  time.Duration `yaml:"header_time" doc:"How long a request's header section may take (408)."`
 	BodyTime    time.Duration `yaml:"body_time" doc:"How long a request's body may stand still (408)."`
 	AppTime     time.Duration `yaml:"app_time" doc:"How long the app may take to begin its answer (504)."`

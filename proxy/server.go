@@ -24,6 +24,8 @@ type ServerOptions struct {
 	// ReadHeaderTimeout is 10 s if zero, IdleTimeout 75 s.
 	ReadHeaderTimeout, IdleTimeout time.Duration
 	// MaxHeaderBytes bounds request line and header section, 64 KiB if zero.
+	// With certificates net/http has it up to 4 KiB larger in HTTP/1.1, and in
+	// HTTP/2 counts by RFC 9113 §6.5.2, 32 bytes more a field.
 	MaxHeaderBytes int
 	// MaxStreams bounds the requests at once on one HTTP/2 connection, 128
 	// if zero.
@@ -31,6 +33,11 @@ type ServerOptions struct {
 	// Logger gets net/http's own complaints, at debug; nil: nobody does.
 	Logger *zap.Logger
 }
+
+// headerSlop is what net/http lets a header section be above MaxHeaderBytes:
+// it bounds what is read, and leaves room for what is read ahead. None is
+// needed, for it looks at the bound only where the section is not complete.
+const headerSlop = 4 << 10
 
 // NewServer returns the server. Its Serve wants a listener that went through
 // [Listen]; with certificates ServeTLS(l, "", "") is to be called. How long a
@@ -72,6 +79,7 @@ func NewServer(o ServerOptions) (*http.Server, error) {
 	}
 	s.Protocols.SetHTTP1(true)
 	if o.TLSCert == "" && o.TLSKey == "" {
+		s.MaxHeaderBytes = max(o.MaxHeaderBytes-headerSlop, 1)
 		return s, nil
 	}
 	s.Protocols.SetHTTP2(true)
