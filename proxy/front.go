@@ -306,13 +306,19 @@ func forwardedSecure(lines []string, otherwise bool) bool {
 }
 
 // requestID keeps a trusted peer's X-Request-Id where it is sane, else makes
-// one. The number only has to be unlike others, so it costs no system call.
+// one.
 func (f *Front) requestID(h http.Header, trusted bool) string {
 	if trusted {
 		if lines := h["X-Request-Id"]; len(lines) == 1 && saneID(lines[0]) {
 			return lines[0]
 		}
 	}
+	return newID()
+}
+
+// newID makes an X-Request-Id. The number only has to be unlike others, so it
+// costs no system call.
+func newID() string {
 	var raw [16]byte
 	for i, n := 0, rand.Uint64(); i < 8; i++ {
 		raw[i] = byte(n >> (8 * i))

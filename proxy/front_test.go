@@ -408,6 +408,10 @@ func TestStallsAreCut(t *testing.T) {
 			if resp.StatusCode != http.StatusRequestTimeout || !resp.Close {
 				t.Errorf("%s, close %v", resp.Status, resp.Close)
 			}
+			if h := resp.Header; name != "content" && name != "chunked" &&
+				(h.Get("Cache-Status") != "umbral; detail=request-refused" || len(h.Get("X-Request-Id")) != 32) {
+				t.Errorf("%v", h)
+			}
 			if rest, _ := io.ReadAll(br); len(rest) > 0 && name != "content" && name != "chunked" {
 				t.Errorf("something follows: %q", rest)
 			}

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -11,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"umbral/cachepolicy"
 	"umbral/sessions"
 )
 
@@ -73,7 +73,8 @@ type visitorConn struct {
 	state   atomic.Int32
 }
 
-const tooLate = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n"
+// tooLate is an answer, but for its X-Request-Id.
+const tooLate = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nCache-Control: no-store\r\nContent-Length: 0\r\n"
 
 // Read lets express answer what it can of a request that begins. Between two
 // requests net/http asks for more than it has only where it has less than
@@ -208,7 +209,8 @@ func (c *visitorConn) tell(w net.Conn) {
 		return
 	}
 	_ = w.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = io.WriteString(w, tooLate)
+	b := cachepolicy.Status{Detail: cachepolicy.RequestRefused}.Append([]byte(tooLate + "Cache-Status: "))
+	_, _ = w.Write(append(append(append(b, "\r\nX-Request-Id: "...), newID()...), "\r\n\r\n"...))
 	c.told.Store(true)
 }
 
