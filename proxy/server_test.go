@@ -374,3 +374,25 @@ func TestServerStops(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestServerBoundsTheHeaderSection: CACHING.md §7, 431, to the byte.
+func TestServerBoundsTheHeaderSection(t *testing.T) {
+	const most = 8 << 10
+	addr := door(t, FrontOptions{}, ServerOptions{MaxHeaderBytes: most})
+	for _, size := range []int{most, most + 1} {
+		const around = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n"
+		raw := strings.Replace(around, "X: ", "X: "+strings.Repeat("x", size-len(around)), 1)
+		want := http.StatusOK
+		if size > most {
+			want = http.StatusRequestHeaderFieldsTooLarge
+		}
+		if resp, _ := send(t, addr, raw); resp.StatusCode != want {
+			t.Errorf("%d bytes: %d, want %d", len(raw), resp.StatusCode, want)
+		}
+	}
+	// What comes behind the section is not counted.
+	raw := "POST / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 5000) + "\r\nContent-Length: 10000\r\n\r\n" + strings.Repeat("y", 10000)
+	if resp, s := send(t, addr, raw); resp.StatusCode != http.StatusOK || len(s.Body) != 10000 {
+		t.Errorf("with content: %d, %d bytes", resp.StatusCode, len(s.Body))
+	}
+}
