@@ -38,9 +38,6 @@ func TestURLHasOneSpelling(t *testing.T) {
 	if p.Key(a) == p.Key(b) {
 		t.Error("keys are made of what came")
 	}
-	if x, y := (Target{a.Host, a.Path, a.Query}), (Target{b.Host, b.Path, b.Query}); x.SearchTag() != y.SearchTag() {
-		t.Errorf("%q and %q", x.SearchTag(), y.SearchTag())
-	}
 }
 
 func FuzzNormalSpelling(f *testing.F) {
