@@ -242,9 +242,6 @@ func (r *settingsReader) contradictions(s *Settings) {
 		r.fault("TLS_KEY is set and TLS_CERT is not: HTTPS needs both")
 	case s.TLSCert != "":
 		r.keyPair(s)
-		if !s.CookieSecure {
-			r.fault("COOKIE_SECURE is false and TLS_CERT is set: visitors come by https, and false is for plain http alone")
-		}
 	}
 	if meet(s.Listen, s.AdminListen) {
 		r.fault("ADMIN_LISTEN (%s) and LISTEN (%s) are the same port: admin is never on the public listener", s.AdminListen, s.Listen)

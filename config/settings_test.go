@@ -129,8 +129,6 @@ func TestSettingsFaults(t *testing.T) {
 		{"key alone", []string{"TLS_KEY", junk}, "TLS_KEY is set and TLS_CERT is not: HTTPS needs both"},
 		{"no certificate", []string{"TLS_CERT", none, "TLS_KEY", junk}, "TLS_CERT: file " + quoted(none) + ": there is no such file"},
 		{"no pair", []string{"TLS_CERT", junk, "TLS_KEY", junk}, "TLS_CERT and TLS_KEY are not a certificate and its key in PEM form"},
-		{"https without Secure", []string{"TLS_CERT", junk, "TLS_KEY", junk, "COOKIE_SECURE", "false"},
-			"TLS_CERT and TLS_KEY are not a certificate and its key in PEM form\nCOOKIE_SECURE is false and TLS_CERT is set: visitors come by https, and false is for plain http alone"},
 		{"level", []string{"LOG_LEVEL", "loud"}, `LOG_LEVEL is "loud": debug, info, warn or error is needed`},
 		{"format", []string{"LOG_FORMAT", "xml"}, `LOG_FORMAT is "xml": json or console is needed`},
 		{"two at once", []string{"LOG_LEVEL", "loud", "ADMIN_TOKEN", "hush"},

@@ -158,7 +158,8 @@ func (r *report) settings(s *config.Settings, faults config.Faults) {
 	const check = "Cookie and TLS"
 	tls := s.TLSCert != "" && s.TLSKey != ""
 	switch {
-	case tls && !s.CookieSecure: // a fault among the settings already
+	case tls && !s.CookieSecure:
+		r.bad(check, "TLS ends here, and COOKIE_SECURE is false: the session cookie would travel over plain http as well", "set COOKIE_SECURE=true")
 	case !s.CookieSecure:
 		r.warn(check, "COOKIE_SECURE is false: for development only", "serve HTTPS, and set COOKIE_SECURE=true")
 	case !tls && len(s.TrustedProxies) == 0:

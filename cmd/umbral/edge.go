@@ -133,7 +133,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 	e.proxy = proxy.New(proxy.Options{
 		Store: e.store, Log: e.store.Log(), Leases: e.store.Leases(), Sessions: e.sessions, Origin: e.origin,
 		Front: proxy.NewFront(proxy.FrontOptions{
-			TrustedProxies: set.TrustedProxies, CookieSecure: set.CookieSecure, MaxURL: int(e.file.Bounds.URL),
+			TrustedProxies: set.TrustedProxies, CookieSecure: set.CookieSecure || set.TLSCert != "", MaxURL: int(e.file.Bounds.URL),
 			Guard: proxy.GuardOptions{MaxBody: int64(e.file.Bounds.Body), Stall: e.file.Bounds.BodyTime},
 			Keep:  e.file.KeepHeaders, AdminToken: set.AdminToken.Reveal(), Ambiguous: cachepolicy.PathAmbiguous, Forbidden: sessions.Forbidden,
 		}),

@@ -670,3 +670,38 @@ func TestSecretsFromFiles(t *testing.T) {
 	}
 	e.signIn("ben")
 }
+
+// Where TLS ends here visitors come by https, whatever COOKIE_SECURE says:
+// warm fills, and explain finds, what they ask for.
+func TestVisitorsComeByHTTPSWhereTLSEndsHere(t *testing.T) {
+	app := startApp(t, numbered())
+	cert, key := siteCertificate(t)
+	e := startEdge(t, app.URL, redisURL(storetest.StartRedis(t)), simpleRoutes, "TLS_CERT="+cert, "TLS_KEY="+key)
+	var job struct{ ID string }
+	if code := e.admin("POST", "/v1/warm", map[string]any{"urls": []string{"https://" + site + "/page/1"}}, &job); code != 202 {
+		t.Fatalf("warm: %d", code)
+	}
+	e.eventually("the page to be warm", func() bool { return app.Asked.Load() == 1 })
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer tr.CloseIdleConnections()
+	r, err := http.NewRequest("GET", strings.Replace(e.URL, "http:", "https:", 1)+"/page/1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = site
+	e.eventually("a visitor to get it", func() bool {
+		resp, err := tr.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return strings.Contains(resp.Header.Get("Cache-Status"), "umbral; hit")
+	})
+	if n := app.Asked.Load(); n != 1 {
+		t.Errorf("the app was asked %d times", n)
+	}
+	var x struct{ Verdict string }
+	if e.admin("GET", "/v1/explain?url=https://"+site+"/page/1", nil, &x); x.Verdict != "serve" {
+		t.Errorf("explain: %+v", x)
+	}
+}
