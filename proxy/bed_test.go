@@ -51,7 +51,8 @@ func newBed(t testing.TB, memory int64, app http.HandlerFunc, rules ...cachepoli
 	if b.store, err = store.Open(store.Options{Client: b.redis.Client(), MemoryBytes: memory, Secrets: secrets}); err != nil {
 		t.Fatal(err)
 	}
-	b.store.Start(t.Context())
+	b.store.Start()
+	<-b.store.Log().Begun()
 	t.Cleanup(func() { b.store.Close(context.Background()) })
 	term, err := sessions.New(sessions.Options{Client: b.redis.Client(), Secrets: secrets, Alone: true})
 	if err != nil {

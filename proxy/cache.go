@@ -49,7 +49,10 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 		p.pass(w, x, reason)
 		return
 	}
-	if err := p.identify(x); err != nil {
+	look, looked := context.WithDeadline(x.R.Context(), x.redisBy)
+	defer func() { looked() }()
+	p.awaitLog(look, x)
+	if err := p.identify(look, x); err != nil {
 		p.fail(w, x, err)
 		return
 	}
@@ -60,9 +63,17 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 	}
 	var f found
 	var d cachepolicy.Decision
-	for range maxLooks {
+	for i := range maxLooks {
+		if i > 0 { // others have been waited for, not Redis
+			x.redisBy = p.now().Add(x.redisLeft)
+			look, looked = context.WithDeadline(x.R.Context(), x.redisBy)
+		}
 		mark := p.flights.mark(primary)
-		if f, reason = p.look(x, primary, refused); reason != cachepolicy.None {
+		f, reason = p.look(look, x, primary, refused)
+		looked()
+		now := p.now()
+		x.redisLeft = x.redisBy.Sub(now)
+		if reason != cachepolicy.None {
 			p.pass(w, x, reason)
 			return
 		}
@@ -71,7 +82,7 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 			// for nothing unless memory takes the answer: collapse as ever.
 			x.Status.Detail = cachepolicy.StoreDown
 		}
-		d = p.judge(x, f, p.now())
+		d = p.judge(x, f, now)
 		if p.settleFromStore(w, x, f, d) {
 			return
 		}
@@ -88,7 +99,7 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 			return
 		}
 		x.Status.Collapsed = true
-		how, err := fl.wait(x.R.Context(), x.Start.Add(p.deadline).Sub(p.now()))
+		how, err := fl.wait(x.R.Context(), x.Start.Add(p.deadline).Sub(now))
 		if err != nil {
 			p.fail(w, x, err)
 			return
@@ -117,15 +128,12 @@ func (p *Proxy) recognise(x *Exchange) (primary cachepolicy.Key, refused refusal
 // look is one look at the store; or it says why the visitor must not get what
 // is there. What is asked for each time must not cost a look at Redis each
 // time: then memory will do.
-func (p *Proxy) look(x *Exchange, primary cachepolicy.Key, refused refusal) (f found, why cachepolicy.Reason) {
-	x.redisBy = p.now().Add(p.redisTime)
-	if refused == refusedNot {
-		ctx, looked := context.WithDeadline(x.R.Context(), x.redisBy)
-		f = p.find(ctx, x.Route, &x.Ask, primary, far)
-		looked()
-	} else { // memory needs no bound
-		f = p.find(x.R.Context(), x.Route, &x.Ask, primary, near)
+func (p *Proxy) look(ctx context.Context, x *Exchange, primary cachepolicy.Key, refused refusal) (f found, why cachepolicy.Reason) {
+	in := far
+	if refused != refusedNot {
+		in = near
 	}
+	f = p.find(ctx, x.Route, &x.Ask, primary, in)
 	if f.entry != nil {
 		switch p.form(x.Visitor, x.Ask.Host, f.entry) {
 		case others:
@@ -157,12 +165,25 @@ func (p *Proxy) bypass(x *Exchange) cachepolicy.Reason {
 	return x.Route.Bypass(&x.Ask)
 }
 
+// awaitLog gives a purge log that is about to be read for the first time the
+// chance to be: without it nothing can be found, and nothing be stored.
+func (p *Proxy) awaitLog(ctx context.Context, x *Exchange) {
+	if x.pos.Epoch != 0 || p.begun == nil {
+		return
+	}
+	select {
+	case <-p.begun:
+	case <-ctx.Done():
+	}
+	x.pos = p.log.Position()
+}
+
 // identify fills in who asks, as far as the route's scope wants to know. On a
 // public route the app is asked without cookies and identity, so that a
 // session that cannot be read is no obstacle (CACHING.md §7).
-func (p *Proxy) identify(x *Exchange) error {
+func (p *Proxy) identify(ctx context.Context, x *Exchange) error {
 	v, rule, ask := x.Visitor, &x.Route.Rule, &x.Ask
-	err := v.Resolve(x.R.Context())
+	err := v.Resolve(ctx)
 	public := rule.Listed() && rule.Scope == cachepolicy.Public
 	if len(rule.VaryCookies) > 0 && (public || err == nil) {
 		ask.VaryCookies = v.CookieValues(ask.Path, rule.VaryCookies)
@@ -247,7 +268,10 @@ func (p *Proxy) pass(w http.ResponseWriter, x *Exchange, why cachepolicy.Reason)
 		return
 	}
 	x.Status.Fwd, x.Status.Detail = fwdOfBypass(why), why
-	if err := x.Visitor.Resolve(x.R.Context()); err != nil {
+	ctx, cancel := context.WithDeadline(x.R.Context(), x.redisBy)
+	err := x.Visitor.Resolve(ctx)
+	cancel()
+	if err != nil {
 		p.fail(w, x, err)
 		return
 	}

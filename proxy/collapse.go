@@ -134,7 +134,9 @@ func (f *fetch) lease(ctx context.Context) {
 		}
 		return
 	}
-	wait, waited := context.WithTimeout(ctx, f.until.Sub(f.p.now()))
+	now := f.p.now()
+	left := f.redisBy.Sub(now)
+	wait, waited := context.WithTimeout(ctx, f.until.Sub(now))
 	defer waited()
 	switch how, err := f.p.leases.Wait(wait, f.plan.found.key); {
 	case err != nil:
@@ -142,7 +144,7 @@ func (f *fetch) lease(ctx context.Context) {
 		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
 		f.unstorable()
 	default:
-		again, cancel := context.WithTimeout(ctx, f.p.redisTime)
+		again, cancel := context.WithTimeout(ctx, left)
 		defer cancel()
 		f.lookAgain(again)
 	}

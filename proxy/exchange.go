@@ -45,9 +45,10 @@ type Exchange struct {
 	met bool
 	// pos is where the purge log stood before anything was looked up.
 	pos store.Position
-	// redisBy is when this look at the store has waited for Redis long enough,
-	// however many answers it needs.
-	redisBy time.Time
+	// redisBy is when this request has waited for Redis long enough, however
+	// many answers it needs; redisLeft is what was left after the newest look.
+	redisBy   time.Time
+	redisLeft time.Duration
 	// plan is what fetch is to do with the request that goes up.
 	plan plan
 	rec  *Recorder

@@ -53,7 +53,7 @@ func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity *cachepol
 		return ex.passed(reason)
 	}
 	x.Visitor = p.sessions.Look(ctx, x.R)
-	err := p.identify(x)
+	err := p.identify(ctx, x)
 	if identity != nil {
 		err = nil
 		if !x.Route.Rule.Listed() || x.Route.Rule.Scope != cachepolicy.Public {
@@ -67,7 +67,7 @@ func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity *cachepol
 	primary, refused, reason := p.recognise(x)
 	f := found{key: primary}
 	if reason == cachepolicy.None {
-		f, reason = p.look(x, primary, refused)
+		f, reason = p.look(ctx, x, primary, refused)
 	}
 	ex.Key = f.key
 	ex.Memory, ex.Redis, ex.RedisErr = tiers.Tiers(ctx, f.key)

@@ -104,7 +104,7 @@ func (p *Proxy) recall(x *Exchange, seen *sessions.Verified) (*store.Entry, time
 	if x.Visitor = p.sessions.Recall(context.Background(), x.R, seen); x.Visitor == nil {
 		return nil, 0
 	}
-	if p.identify(x) != nil || x.Visitor.Bypass() {
+	if p.identify(context.Background(), x) != nil || x.Visitor.Bypass() {
 		return nil, 0
 	}
 	primary := x.Route.Key(&x.Ask)

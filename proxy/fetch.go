@@ -183,7 +183,7 @@ func (f *fetch) run() {
 	defer f.ended()
 	defer f.recovered()
 	ctx := f.req.Context()
-	if f.plan.mode == lead {
+	if f.plan.mode == lead && f.pos.Epoch != 0 { // else nothing will be stored that others could wait for
 		f.lease(ctx)
 	}
 	switch {

@@ -236,6 +236,7 @@ func (p *Proxy) fragment(x *Exchange, cookies *fragmentCookies) esi.Fetch {
 		r.Host, r.RequestURI, r.RemoteAddr, r.TLS = x.R.Host, target, x.R.RemoteAddr, x.R.TLS
 		w := &page{header: make(http.Header)}
 		y := &Exchange{Start: p.now(), R: r, ID: x.ID, pos: p.log.Position(), rec: &Recorder{ResponseWriter: w}}
+		y.redisBy = y.Start.Add(x.redisLeft)
 		if no := p.front.Admit(y); no != nil {
 			return esi.Fragment{Status: no.Status}, nil
 		}

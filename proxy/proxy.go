@@ -52,8 +52,12 @@ type Options struct {
 	// CollapseDeadline is the longest that a request waits for another's
 	// fetch; 5 s if zero.
 	CollapseDeadline time.Duration
-	// RedisTimeout bounds how long one look at the store waits for Redis, all
-	// its commands together; no bound if zero. Each command has the store's own.
+	// Begun is closed when the store has begun to work, or will not soon: pages
+	// that come before wait for it, within RedisTimeout. Nil: it has begun.
+	Begun <-chan struct{}
+	// RedisTimeout bounds how long one request waits for Redis before the app
+	// is asked, all its commands together; no bound if zero. Each command has
+	// the bound of whoever sends it.
 	RedisTimeout time.Duration
 	// EncodedBytes bounds the copies in other codings kept in memory; those
 	// beyond it are made for one answer each.
@@ -67,6 +71,7 @@ type Proxy struct {
 	store    store.Store
 	log      store.PurgeLog
 	leases   Leases
+	begun    <-chan struct{}
 	sessions *sessions.Terminator
 	origin   http.RoundTripper
 	front    *Front
@@ -122,7 +127,7 @@ func (rs *Rules) Routes() []*Route { return rs.byID }
 // New returns a Proxy that serves by rules.
 func New(o Options, rules *Rules) *Proxy {
 	p := &Proxy{
-		store: o.Store, log: o.Log, leases: o.Leases, sessions: o.Sessions, origin: o.Origin,
+		store: o.Store, log: o.Log, leases: o.Leases, begun: o.Begun, sessions: o.Sessions, origin: o.Origin,
 		front: o.Front, access: o.Access, limiter: o.Limiter, logger: o.Logger,
 		flights: newFlights(), refused: newRefusals(),
 		now: o.Now, deadline: o.CollapseDeadline, encodedMost: o.EncodedBytes,
@@ -161,7 +166,8 @@ func (p *Proxy) Rules() *Rules { return p.rules.Load() }
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.chain(w, &Exchange{Start: p.now(), R: r})
+	now := p.now()
+	p.chain(w, &Exchange{Start: now, R: r, redisBy: now.Add(p.redisTime)})
 }
 
 // recorded lets access see every answer, whatever becomes of the request.
@@ -222,10 +228,12 @@ func (p *Proxy) limited(next handler) handler {
 			}
 		}
 		if limit := x.limited().Limit; limit != nil {
-			if limit.By != ByIP && x.Visitor.Resolve(x.R.Context()) == nil {
+			ctx, cancel := context.WithDeadline(x.R.Context(), x.redisBy)
+			if limit.By != ByIP && x.Visitor.Resolve(ctx) == nil {
 				x.Ask.Identity = x.Visitor.Identity()
 			}
-			a := p.limiter.Allow(x.R.Context(), x)
+			a := p.limiter.Allow(ctx, x)
+			cancel()
 			x.Ask.Identity = cachepolicy.Identity{}
 			a.Fields(w.Header())
 			if no := a.Refusal(); no != nil {

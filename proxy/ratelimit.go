@@ -105,8 +105,8 @@ type Allowance struct {
 	Reset, Retry time.Duration
 }
 
-// Allow counts x against its route's limit. It waits for Redis for the
-// Limiter's Timeout at most. The caller shows the outcome with Fields, and
+// Allow counts x against its route's limit. It waits for Redis until ctx's
+// deadline at most, and no longer than the Limiter's Timeout. The caller shows the outcome with Fields, and
 // answers with Refusal where that is not nil.
 func (l *Limiter) Allow(ctx context.Context, x *Exchange) Allowance {
 	limit := x.limited().Limit
@@ -167,7 +167,11 @@ func network(addr netip.Addr) string {
 
 // askRedis counts in Redis; ok is false where Redis did not say.
 func (l *Limiter) askRedis(ctx context.Context, digest [16]byte, limit *Limit, now time.Time) (a Allowance, ok bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.timeout)
+	timeout := l.timeout
+	if by, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(by))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	key := l.prefix + base64.RawURLEncoding.EncodeToString(digest[:])
 	res, err := l.shared.Allow(ctx, key, redis_rate.Limit{Rate: limit.Rate, Burst: limit.Rate, Period: limit.Per})

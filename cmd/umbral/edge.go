@@ -132,6 +132,7 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 	}
 	e.proxy = proxy.New(proxy.Options{
 		Store: e.store, Log: e.store.Log(), Leases: e.store.Leases(), Sessions: e.sessions, Origin: e.origin,
+		Begun: e.store.Log().Begun(),
 		Front: proxy.NewFront(proxy.FrontOptions{
 			TrustedProxies: set.TrustedProxies, CookieSecure: set.CookieSecure || set.TLSCert != "", MaxURL: int(e.file.Bounds.URL),
 			Guard: proxy.GuardOptions{MaxBody: int64(e.file.Bounds.Body), Stall: e.file.Bounds.BodyTime},
@@ -157,11 +158,12 @@ func newEdge(set *config.Settings, log *zap.Logger, access zapcore.Core) (e *edg
 	return e, nil
 }
 
-// start sets everything to work. Redis need not be there.
+// start sets everything to work, and waits for nothing: neither Redis nor the
+// app need be there.
 func (e *edge) start(ctx context.Context) error {
 	boundMemory(e.set.MemoryCacheBytes)
 	e.background.Go(func() { tidy(ctx, e.metrics.Requests) })
-	e.store.Start(ctx)
+	e.store.Start()
 	e.sessions.Start(context.WithoutCancel(ctx))
 	if err := e.reloader.Watch(e.apply); err != nil {
 		e.log.Warn("changes of the routes file are not followed; SIGHUP still reloads it", zap.Error(err))
@@ -193,7 +195,6 @@ func (e *edge) stop() {
 	}
 	e.api.Close()
 	_ = e.operators.Close()
-	e.background.Wait()
 	e.release()
 }
 
@@ -211,14 +212,7 @@ func (e *edge) release() {
 			_ = l.Close()
 		}
 	}
-	if e.sessions != nil {
-		_ = e.sessions.Close()
-	}
-	if e.store != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		_ = e.store.Close(ctx)
-		cancel()
-	}
+	e.leaveRedis()
 	if e.origin != nil {
 		_ = e.origin.Close()
 	}
@@ -231,6 +225,49 @@ func (e *edge) release() {
 	if e.flush != nil {
 		e.flush()
 	}
+}
+
+// leaveTime is how long Redis may take for what is left to be said to it.
+const leaveTime = 3 * time.Second
+
+// leaveRedis ends all that waits for Redis, then writes what waits to be
+// written and takes leave of the other edges. A command that waits for its
+// answer only ends with its connection, so that the clients are closed under
+// it: after leaveTime, and at once those of a Redis that does not answer.
+func (e *edge) leaveRedis() {
+	hangUp := func(clients []redis.UniversalClient) {
+		for _, c := range clients {
+			_ = c.Close()
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	defer cancel()
+	defer time.AfterFunc(leaveTime, func() { hangUp(e.clients) }).Stop()
+	if e.store != nil && !e.redisTalks() {
+		hangUp(e.clients[:2]) // the store's own
+		cancel()
+	}
+	e.background.Wait()
+	if e.sessions != nil {
+		_ = e.sessions.Close()
+	}
+	if e.store != nil {
+		_ = e.store.Close(ctx)
+	}
+}
+
+// redisTalks reports whether the store's Redis answers: it has done so within
+// its pulse, or does when it is asked.
+func (e *edge) redisTalks() bool {
+	if e.store.Stats().State == store.Down {
+		return false
+	}
+	if silence := e.store.Log().Stats().Silence; silence >= 0 && silence <= pulse {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), pulse/2)
+	defer cancel()
+	return e.clients[0].Ping(ctx).Err() == nil
 }
 
 // embeddedBytes bounds what the in-process Redis keeps.

@@ -96,9 +96,19 @@ func (b *bus) listen(ctx context.Context) {
 	}
 }
 
-func (b *bus) close() {
+// close ends the subscription and returns when it has ended, or with ctx: one
+// that is being made ends on its own, but not before Redis's time is over.
+func (b *bus) close(ctx context.Context) {
 	b.cancel()
-	b.done.Wait()
+	ended := make(chan struct{})
+	go func() {
+		b.done.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
 }
 
 // pause waits for d or the end of ctx.

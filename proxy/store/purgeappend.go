@@ -37,6 +37,13 @@ func (l *Log) Purge(ctx context.Context, p Purge) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
+	if p.Wait > 0 {
+		// Who hears no messages yet cannot tell who has heard of the purge.
+		select {
+		case <-l.begun:
+		case <-ctx.Done():
+		}
+	}
 	a, err := l.append(ctx, selectors, &p)
 	if err == nil {
 		began := l.now()

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,6 +69,8 @@ type Log struct {
 	done      sync.WaitGroup
 	ready     chan struct{}
 	readyOnce sync.Once
+	begun     chan struct{}
+	beginOnce sync.Once
 	news      chan struct{} // there may be a new record
 	first     uint64        // number of the stream's first record; the follower's own
 	owed      atomic.Bool   // another edge waits for word of what was applied
@@ -127,7 +128,7 @@ func newLog(o *Options, b *breaker, ring *atomic.Pointer[keyring], bus *bus) *Lo
 		edge: o.EdgeID, timeout: o.Timeout, lagLimit: o.LagLimit, bound: max(o.MaxPurges, 10),
 		now: o.Clock, logger: o.Logger, onApply: o.OnApply,
 		every: min(beatEvery, o.LagLimit/4),
-		index: newPurgeIndex(), cancel: func() {}, ready: make(chan struct{}), news: make(chan struct{}, 1),
+		index: newPurgeIndex(), cancel: func() {}, ready: make(chan struct{}), begun: make(chan struct{}), news: make(chan struct{}, 1),
 	}
 	l.members.init()
 	bus.on(l.acks, l.members.message)
@@ -217,92 +218,6 @@ func (l *Log) Lost(now time.Time) bool {
 
 // Ready is closed once the log has been read.
 func (l *Log) Ready() <-chan struct{} { return l.ready }
-
-// start follows the log and waits for the first reading, and until messages
-// arrive, for the time-out at most.
-func (l *Log) start(ctx context.Context) {
-	follow, cancel := context.WithCancel(context.Background())
-	l.cancel = cancel
-	l.done.Go(func() { l.follow(follow) })
-	ctx, stop := context.WithTimeout(ctx, l.timeout)
-	defer stop()
-	for _, begun := range []<-chan struct{}{l.ready, l.bus.first} {
-		select {
-		case <-begun:
-		case <-ctx.Done():
-		}
-	}
-}
-
-// close takes leave of the other edges and ends the follower.
-func (l *Log) close(ctx context.Context) {
-	l.cancel()
-	l.done.Wait()
-	// Best effort: an edge that says nothing is forgotten after the lag limit.
-	_ = l.breaker.do(ctx, l.stream, func(ctx context.Context) error {
-		if err := l.client.HDel(ctx, l.edges, l.edge).Err(); err != nil {
-			return err
-		}
-		return l.client.Publish(ctx, l.acks, "0 0 - "+l.edge).Err()
-	})
-}
-
-// follow is the edge's one follower: it waits for records, applies them, and
-// keeps the pulse.
-func (l *Log) follow(ctx context.Context) {
-	const atFirst = 50 * time.Millisecond
-	var due time.Time
-	wait := atFirst
-	for ctx.Err() == nil {
-		var err error
-		if now := l.now(); l.owed.Load() || !now.Before(due) {
-			if err = l.beat(ctx); err == nil {
-				due = now.Add(l.every)
-			}
-		} else {
-			err = l.listen(ctx, min(due.Sub(now), l.every))
-		}
-		if err == nil {
-			wait = atFirst
-			continue
-		}
-		l.sayLost()
-		refreshTopology(ctx, l.client)
-		due = time.Time{}
-		pause(ctx, wait)
-		wait = min(2*wait, l.every)
-	}
-}
-
-// listen waits for word of a new record for at most d, and applies what there
-// is then.
-func (l *Log) listen(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-l.news:
-		return l.catchUp(ctx)
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return nil
-}
-
-// hear takes word of a record: its number.
-func (l *Log) hear(payload string) {
-	number, err := strconv.ParseUint(payload, 10, 64)
-	if h := l.head.Load(); err != nil || h != nil && h.number == number {
-		return
-	}
-	l.wake()
-}
-
-func (l *Log) wake() {
-	select {
-	case l.news <- struct{}{}:
-	default:
-	}
-}
 
 func id(number uint64) string { return fmt.Sprintf("%d-0", number) }
 

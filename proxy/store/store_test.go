@@ -50,7 +50,8 @@ func startEdge(t testing.TB, a store.Address, change func(*store.Options)) *edge
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start(context.Background())
+	s.Start()
+	<-s.Log().Begun()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -122,12 +122,12 @@ func Open(o Options) (*Tiered, error) {
 	return t, nil
 }
 
-// Start begins to follow the purge log and returns when it has been read, or
-// after the time-out where Redis does not answer: the store then goes on
-// trying, and stores and finds nothing until it has. Ctx bounds Start alone.
-func (t *Tiered) Start(ctx context.Context) {
+// Start begins to follow the purge log, and returns at once. Until the log has
+// been read the store stores and finds nothing; who would rather wait has the
+// log's Begun. It is called once at most.
+func (t *Tiered) Start() {
 	t.bus.start()
-	t.log.start(ctx)
+	t.log.start()
 }
 
 // Close writes what waits to be written, takes leave of the other edges and
@@ -135,7 +135,7 @@ func (t *Tiered) Start(ctx context.Context) {
 func (t *Tiered) Close(ctx context.Context) error {
 	err := t.queue.close(ctx)
 	t.log.close(ctx)
-	t.bus.close()
+	t.bus.close(ctx)
 	t.breaker.close()
 	t.memory.close()
 	if err == nil {

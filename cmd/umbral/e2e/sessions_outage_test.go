@@ -248,3 +248,25 @@ func TestSessionsOutliveTheirMaster(t *testing.T) {
 		own("revoked", 0, 2)
 	})
 }
+
+// Who is signed in has two things looked up in Redis, the session and the page,
+// and waits for a Redis that says nothing no longer than anybody else.
+func TestASignedInVisitorWaitsForRedisOnce(t *testing.T) {
+	t.Parallel()
+	redis := storetest.StartRedis(t)
+	app := startCookieApp(t)
+	const timeout = 3 * time.Second
+	e := twoEdges(t, app.URL, redisURL(redis), sessionRoutes, "REDIS_TIMEOUT="+timeout.String())
+	in := e[0].browser()
+	in.login("42")
+	cookie := "umbral=" + in.token()
+	redis.Pause()
+	t.Cleanup(redis.Resume)
+	began := time.Now()
+	if a, err := e[1].with("/public/", cookie); err != nil || a.StatusCode != 200 {
+		t.Errorf("%v %v", a, err)
+	}
+	if took := time.Since(began); took > timeout*5/3 {
+		t.Errorf("it took %v, with a time-out of %v", took, timeout)
+	}
+}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"umbral/proxy/store/storetest"
 )
@@ -67,4 +69,46 @@ func TestARefusedStartLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
+}
+
+// mute takes connections and says nothing.
+func mute(t *testing.T) (redisURL string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return "redis://" + l.Addr().String()
+}
+
+// TestAnEdgeStartsAndEndsWhateverRedisDoes: neither waits for a Redis that says
+// nothing, and nor does what has no use for it. The time-out is longer than any
+// wait of a test.
+func TestAnEdgeStartsAndEndsWhateverRedisDoes(t *testing.T) {
+	app := startApp(t, numbered())
+	e := startEdge(t, app.URL, mute(t), simpleRoutes, "REDIS_TIMEOUT="+(2*patience).String())
+	if a, err := e.visitor().do("GET", "/off/1", ""); err != nil || a.StatusCode != 200 {
+		t.Errorf("%v %v", a, err)
+	}
+	if code := e.stop(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// TestTheFirstPageWaitsForRedisOnce has Redis say nothing from the start on:
+// the first visitor waits for it one
+// time-out, and the next for nothing.
+func TestTheFirstPageWaitsForRedisOnce(t *testing.T) {
+	app := startApp(t, numbered())
+	const timeout = 4 * time.Second
+	began := time.Now()
+	e := startEdge(t, app.URL, mute(t), simpleRoutes, "REDIS_TIMEOUT="+timeout.String())
+	for i := range 20 {
+		if a := e.visitor().get(fmt.Sprint("/page/", i)); a.StatusCode != 200 || a.Hit() {
+			t.Errorf("%d %s", a.StatusCode, a.Umbral())
+		}
+	}
+	if took := time.Since(began); took > timeout*3/2 {
+		t.Errorf("the start and 20 pages took %v, with a time-out of %v", took, timeout)
+	}
 }
