@@ -129,7 +129,7 @@ func (t *Terminator) infos(ctx context.Context, out []Info, ids []id) ([]Info, e
 		return nil
 	})
 	var answer redis.Error // of one record: it has ended, or a tombstone is there
-	if err != nil && !errors.As(err, &answer) {
+	if err != nil && (!errors.As(err, &answer) || masterless(err)) {
 		return nil, t.unavailable(err)
 	}
 	for n, i := range ids {
@@ -176,7 +176,7 @@ func (t *Terminator) UserKeys(ctx context.Context, user string) ([]string, error
 	for _, s := range *t.secrets.Load() {
 		g, err := t.opt().Client.HGet(ctx, t.userKey(s.userKey(t.opt().Identity.Realm, user)), "g").Result()
 		switch {
-		case errors.Is(err, redis.Nil):
+		case err == redis.Nil:
 		case err != nil:
 			return nil, t.unavailable(err)
 		default:

@@ -233,12 +233,16 @@ var errDown = errors.New("it did not answer lately")
 func (t *Terminator) heard(ctx context.Context, err error) {
 	var answer redis.Error
 	switch {
-	case err == nil || errors.As(err, &answer):
+	case err == nil || errors.As(err, &answer) && !masterless(err):
 		t.link.silences.Store(0)
 	case ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded):
 		t.link.silences.Add(1)
 	}
 }
+
+// masterless reports whether err is that of a client that could not connect,
+// for its Sentinels know no such master: it wraps the nil that they answer.
+func masterless(err error) bool { return err != redis.Nil && errors.Is(err, redis.Nil) }
 
 func (t *Terminator) isDown() bool {
 	return t.link.silences.Load() >= 2 && t.link.watched.Load()
@@ -301,7 +305,7 @@ func isWrongType(err error) bool {
 func (t *Terminator) forwarded(ctx context.Context, s *secret, tok token, i id) (*record, presence, error) {
 	v, err := t.opt().Client.Get(ctx, t.recordKey(i)).Bytes()
 	switch {
-	case errors.Is(err, redis.Nil) || isWrongType(err):
+	case err == redis.Nil || isWrongType(err):
 		return nil, buried, nil
 	case err != nil:
 		return nil, buried, t.unavailable(err)

@@ -135,6 +135,15 @@ func (b *breaker) write(ctx context.Context, key string, op func(context.Context
 	return err
 }
 
+// failed is for an exchange that did not go through do: it opens what do would
+// have opened.
+func (b *breaker) failed(key string, err error) {
+	if classify(err) == broken {
+		b.errs.Add(1)
+		b.trip(b.part(key), key, err)
+	}
+}
+
 // trip opens p and starts its prober, which asks for the key that failed.
 func (b *breaker) trip(p *part, key string, cause error) {
 	b.mu.Lock()
@@ -236,7 +245,9 @@ const (
 )
 
 func classify(err error) errorKind {
-	if err == nil || errors.Is(err, redis.Nil) {
+	// Nil itself is an answer; within another error it is what a Sentinel says
+	// that knows no such master, to a client that could not connect.
+	if err == nil || err == redis.Nil {
 		return fine
 	}
 	var answer redis.Error
@@ -267,6 +278,8 @@ func plain(err error) string {
 	var answer redis.Error
 	var dns *net.DNSError
 	switch {
+	case errors.Is(err, redis.Nil):
+		return "its Sentinels know no such master"
 	case errors.As(err, &answer):
 		word, _, _ := strings.Cut(answer.Error(), " ")
 		return "answers " + word

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"sync"
 	"time"
 
@@ -180,7 +179,7 @@ func (l *Leases) left(ctx context.Context, key cachepolicy.Key) (left time.Durat
 		left, err = l.client.PTTL(ctx, name).Result()
 		return err
 	})
-	if errors.Is(err, redis.Nil) {
+	if err == redis.Nil {
 		err = nil
 	}
 	return left, err

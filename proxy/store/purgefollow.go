@@ -51,7 +51,7 @@ func (l *Log) close(ctx context.Context) {
 func (l *Log) follow(ctx context.Context) {
 	const atFirst = 50 * time.Millisecond
 	var due time.Time
-	wait := atFirst
+	wait, blamed := atFirst, false
 	for ctx.Err() == nil {
 		var err error
 		if now := l.now(); l.owed.Load() || !now.Before(due) {
@@ -64,6 +64,12 @@ func (l *Log) follow(ctx context.Context) {
 		if err == nil {
 			wait = atFirst
 			continue
+		}
+		if !blamed && l.head.Load() == nil && ctx.Err() == nil {
+			// No page will ask Redis for anything before the log has been read,
+			// and so find out.
+			blamed = true
+			l.breaker.failed(l.stream, err)
 		}
 		l.begin()
 		l.sayLost()

@@ -56,7 +56,7 @@ func (v *values) read(ctx context.Context, key cachepolicy.Key) (*Entry, error) 
 		return err
 	})
 	switch {
-	case errors.Is(err, redis.Nil):
+	case err == redis.Nil:
 		return nil, nil
 	case err != nil && classify(err) == aboutKey:
 		v.corrupt.Add(1)

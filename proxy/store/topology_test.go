@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -40,6 +41,22 @@ func TestSentinelFailover(t *testing.T) {
 		_ = list[2].Put(bg, storetest.Page(list[2].Log(), "new"))
 		return has(list[0], "new")
 	})
+}
+
+// A Sentinel answers nil where it knows no such master, and the client wraps
+// that in its own error: it is no answer of Redis's, as a nil alone would be.
+func TestSentinelThatKnowsNoSuchMaster(t *testing.T) {
+	s := storetest.StartSentinel(t)
+	e := startEdge(t, store.Address{URL: strings.Replace(s.URL, "=umbral", "=another", 1), Mode: "sentinel"}, nil)
+	if _, err := e.Log().Append(bg, []store.Selector{{All: true}}, 0); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a purge: %v", err)
+	}
+	if _, err := e.Log().Edges(bg); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("the edges: %v", err)
+	}
+	if state := e.Stats().State; state != store.Down {
+		t.Errorf("Redis is %s", state)
+	}
 }
 
 // A record that its master alone has goes with it: while no replica has it no
