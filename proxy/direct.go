@@ -84,8 +84,7 @@ func (p *Proxy) keepPost(x *Exchange, resp *http.Response, r *cachepolicy.Respon
 	}
 	e := &store.Entry{Key: key, Response: s, Body: body, URL: x.Route.URL(&ask), Position: pos, Keep: s.Keep(p.now())}
 	madeTag(s, body)
-	p.place(context.WithoutCancel(x.R.Context()), x.Route, &ask, &found{primary: key, key: key}, e)
-	x.Status.Stored = true
+	x.Status.Stored = p.place(context.WithoutCancel(x.R.Context()), x.Route, &ask, &found{primary: key, key: key}, e) == cachepolicy.None
 	return nil
 }
 

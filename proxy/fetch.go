@@ -341,7 +341,12 @@ func (f *fetch) answered(ctx context.Context, resp *http.Response, r *cachepolic
 		resp.Body = &cancelBody{ReadCloser: resp.Body, cancel: f.cancel}
 	}
 	c := newCapture(resp.Body, f.route.Rule.MaxObject, r.Length)
-	if streams {
+	if streams { // the visitor hears before it is stored what can be said now
+		if why := f.p.unstored(e); why != cachepolicy.None {
+			f.notKept(why)
+		} else if f.plan.found.reason == cachepolicy.StoreDown {
+			f.notKept(cachepolicy.StoreDown) // memory may have it yet
+		}
 		f.route.PresentLive(&f.ask, r)
 		resp.Body = c.reader()
 		f.give(answer{resp: resp})

@@ -32,14 +32,31 @@ func (f *fetch) collect(ctx context.Context, c *capture, e *store.Entry) (bool, 
 	}
 	f.combine(e)
 	madeTag(e.Response, e.Body)
-	f.p.place(ctx, f.route, &f.ask, &f.plan.found, e)
+	why := f.p.place(ctx, f.route, &f.ask, &f.plan.found, e)
 	f.p.refused.remove(f.plan.found.primary)
-	f.landed() // before the visitor asks for more
+	if why == cachepolicy.None {
+		f.landed() // before the visitor asks for more
+	} else {
+		f.ended() // there will be nothing to find
+		f.notKept(why)
+	}
 	if !f.given {
 		f.give(answer{entry: e, news: true})
 	}
 	f.cancel()
-	return true, nil
+	return why == cachepolicy.None, nil
+}
+
+// notKept has the status say that an answer which might have been stored is
+// not (RFC 9211 §2.5), and why.
+func (f *fetch) notKept(why cachepolicy.Reason) {
+	if f.given {
+		return
+	}
+	f.status.Stored, f.status.TTL, f.status.HasTTL = false, 0, false
+	if f.status.Detail != cachepolicy.LogLost { // that is why the store refuses it
+		f.status.Detail = why
+	}
 }
 
 // combine puts a part and a stored part of the same representation together
@@ -150,13 +167,30 @@ func digestTag(body []byte) string {
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`
 }
 
-// put keeps e; that the store is out of reach is no concern of the visitor's.
-func (p *Proxy) put(ctx context.Context, e *store.Entry) { _ = p.store.Put(ctx, e) }
+// put keeps e, or says why it is not kept. What waits to be written to Redis is
+// kept: that it may fail yet nobody can know.
+func (p *Proxy) put(ctx context.Context, e *store.Entry) cachepolicy.Reason {
+	if p.store.Put(ctx, e) != nil {
+		return cachepolicy.StoreDown
+	}
+	return p.unstored(e)
+}
+
+// unstored says why the store will not keep e as things are.
+func (p *Proxy) unstored(e *store.Entry) cachepolicy.Reason {
+	switch {
+	case e.Position.Epoch == 0 || p.log.Lost(p.now()):
+		return cachepolicy.StoreDown
+	case p.log.Judge(e) == store.Dead:
+		return cachepolicy.Purged // while it was fetched
+	}
+	return cachepolicy.None
+}
 
 // place keeps e where requests like ask find it: under their own key, or the
 // one that its No-Vary-Search makes of them, and there under the key of its
-// variant where it varies, or others do.
-func (p *Proxy) place(ctx context.Context, route *Route, ask *cachepolicy.Request, f *found, e *store.Entry) {
+// variant where it varies, or others do. It says why e is not kept.
+func (p *Proxy) place(ctx context.Context, route *Route, ask *cachepolicy.Request, f *found, e *store.Entry) cachepolicy.Reason {
 	s := e.Response
 	e.Key = f.primary
 	if s.NoVarySearch != "" {
@@ -188,7 +222,7 @@ func (p *Proxy) place(ctx context.Context, route *Route, ask *cachepolicy.Reques
 		e.Key = route.VariantKey(primary, ask, s.VaryFields)
 		p.put(ctx, p.indexOf(primary, ix.Add(s, e.Key), e, old))
 	}
-	p.put(ctx, e)
+	return p.put(ctx, e)
 }
 
 // listed is the index that key holds, nil if none: as memory has it, or as it

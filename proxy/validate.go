@@ -94,15 +94,15 @@ func (f *fetch) notModified(ctx context.Context, r *cachepolicy.Response) bool {
 }
 
 // move keeps what a validation has made of old where the requests are looked
-// for that it answers now, and nowhere else.
-func (f *fetch) move(ctx context.Context, old *store.Entry, fresh *cachepolicy.Stored) *store.Entry {
+// for that it answers now, and nowhere else; it says why it is not kept.
+func (f *fetch) move(ctx context.Context, old *store.Entry, fresh *cachepolicy.Stored) (*store.Entry, cachepolicy.Reason) {
 	e := f.entry(fresh)
 	e.Body = old.Body
-	f.p.place(ctx, f.route, &f.ask, &f.plan.found, e)
+	why := f.p.place(ctx, f.route, &f.ask, &f.plan.found, e)
 	if e.Key != old.Key {
 		_ = f.p.store.Delete(ctx, old.Key)
 	}
-	return e
+	return e, why
 }
 
 // adoptVariant answers a request that no stored variant matched from the one
@@ -119,22 +119,23 @@ func (f *fetch) adoptVariant(ctx context.Context, r *cachepolicy.Response) bool 
 		}
 		e := f.entry(fresh)
 		e.Body = v.Body
-		if fresh.Unkept == cachepolicy.None {
-			f.p.place(ctx, f.route, &f.ask, &f.plan.found, e)
+		why := fresh.Unkept
+		if why == cachepolicy.None {
+			why = f.p.place(ctx, f.route, &f.ask, &f.plan.found, e)
 		}
-		f.confirmed(e)
+		f.confirmed(e, why)
 		return true
 	}
 	return false
 }
 
-// confirmed answers with e. Whatever other variants there are stay as they
-// are, with the same validator or not: RFC 9111 §4.3.4 updates only what could
-// have been chosen for this request.
-func (f *fetch) confirmed(e *store.Entry) {
+// confirmed answers with e, which is not kept for the reason unkept. Whatever
+// other variants there are stay as they are, with the same validator or not:
+// RFC 9111 §4.3.4 updates only what could have been chosen for this request.
+func (f *fetch) confirmed(e *store.Entry, unkept cachepolicy.Reason) {
 	f.landed() // before the visitor asks for more
 	f.status.FwdStatus = http.StatusNotModified
-	f.status.Stored = e.Response.Unkept == cachepolicy.None
+	f.status.Stored = unkept == cachepolicy.None
 	f.give(answer{entry: e, news: true})
 	f.cancel()
 }
@@ -156,21 +157,22 @@ func (p *Proxy) forget(ctx context.Context, f *found, e *store.Entry) {
 }
 
 // renew keeps what a validation has made of e, or forgets it where that may
-// not be stored any more.
-func (p *Proxy) renew(ctx context.Context, f *found, e *store.Entry, fresh *cachepolicy.Stored, pos store.Position) *store.Entry {
+// not be stored any more; it says why it has not been kept.
+func (p *Proxy) renew(ctx context.Context, f *found, e *store.Entry, fresh *cachepolicy.Stored, pos store.Position) (*store.Entry, cachepolicy.Reason) {
 	renewed := &store.Entry{
 		Key: e.Key, Response: fresh, Body: e.Body, URL: e.URL, Owner: e.Owner,
 		Position: pos, Keep: fresh.Keep(p.now()),
 	}
 	switch fresh.Unkept {
 	case cachepolicy.None:
-		p.put(ctx, renewed)
+		why := p.put(ctx, renewed)
 		p.prolong(ctx, f, renewed)
+		return renewed, why
 	case cachepolicy.Authorization: // one visitor's confirmation says nothing for the others
 	default:
 		p.forget(ctx, f, e)
 	}
-	return renewed
+	return renewed, fresh.Unkept
 }
 
 // headAnswer lets a HEAD's answer freshen the stored GET, or end it (RFC 9111

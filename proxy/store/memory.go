@@ -127,18 +127,20 @@ func (m *memory) lookup(key cachepolicy.Key) *Entry {
 	return e
 }
 
-// put keeps e until its time is over or the tier has better things to keep.
-func (m *memory) put(e *Entry) {
+// put keeps e until its time is over or the tier has better things to keep. It
+// reports false for what the tier could never hold.
+func (m *memory) put(e *Entry) bool {
 	if m.bound == 0 || m.left(e) <= 0 {
-		return
+		return false
 	}
 	m.roll.add(e)
 	if !e.personal() {
 		m.public.Set(e.Key, e)
-		return
+		return uint64(weight(e)) <= m.bound
 	}
 	m.personal.Set(e.Key, e)
 	m.lend()
+	return uint64(weight(e)) <= m.personalBound
 }
 
 // lend gives the public pages what the personal ones leave, in steps of a

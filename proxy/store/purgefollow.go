@@ -51,7 +51,7 @@ func (l *Log) close(ctx context.Context) {
 func (l *Log) follow(ctx context.Context) {
 	const atFirst = 50 * time.Millisecond
 	var due time.Time
-	wait, blamed := atFirst, false
+	wait, failures := atFirst, 0
 	for ctx.Err() == nil {
 		var err error
 		if now := l.now(); l.owed.Load() || !now.Before(due) {
@@ -62,13 +62,12 @@ func (l *Log) follow(ctx context.Context) {
 			err = l.listen(ctx, min(due.Sub(now), l.every))
 		}
 		if err == nil {
-			wait = atFirst
+			wait, failures = atFirst, 0
 			continue
 		}
-		if !blamed && l.head.Load() == nil && ctx.Err() == nil {
-			// No page will ask Redis for anything before the log has been read,
-			// and so find out.
-			blamed = true
+		if failures++; failures == 2 && l.head.Load() == nil && ctx.Err() == nil {
+			// No page asks Redis for anything before the log has been read, and
+			// so finds out.
 			l.breaker.failed(l.stream, err)
 		}
 		l.begin()

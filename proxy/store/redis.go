@@ -109,6 +109,12 @@ func (v *values) save(ctx context.Context, e *Entry, now time.Time) error {
 	return nil
 }
 
+// writable reports whether a write of key may go well, as far as is known.
+func (v *values) writable(key cachepolicy.Key) bool {
+	p := v.breaker.part(v.name(key))
+	return !p.open.Load() && !p.refusing.Load()
+}
+
 func (v *values) remove(ctx context.Context, key cachepolicy.Key) error {
 	name := v.name(key)
 	return v.breaker.do(ctx, name, func(ctx context.Context) error {

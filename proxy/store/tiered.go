@@ -242,7 +242,8 @@ func (t *Tiered) Reload(ctx context.Context, e *Entry) {
 
 // Put implements [Store]. An entry is Put once and must not be changed after.
 // It is refused with ErrUnavailable while the purge log is out of reach:
-// nobody could tell when it dies.
+// nobody could tell when it dies. The error is the same where memory has no
+// room for such an entry and Redis takes none.
 func (t *Tiered) Put(_ context.Context, e *Entry) error {
 	now := t.now()
 	if e.Position.Epoch == 0 || t.log.Lost(now) {
@@ -253,8 +254,11 @@ func (t *Tiered) Put(_ context.Context, e *Entry) error {
 		return nil
 	}
 	e.stamp(now)
-	t.memory.put(e)
-	t.queue.put(e)
+	kept := t.memory.put(e)
+	queued := t.queue.put(e)
+	if !kept && !(queued && t.values.writable(e.Key)) {
+		return ErrUnavailable
+	}
 	return nil
 }
 

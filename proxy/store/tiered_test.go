@@ -272,6 +272,38 @@ func TestRedisFails(t *testing.T) {
 	}
 }
 
+// Put tells what it knows: memory keeps a page that Redis cannot take, unless
+// it has no room for one like that.
+func TestPutSaysWhetherAnythingIsKept(t *testing.T) {
+	r := storetest.StartRedis(t)
+	own := prefixes(t)
+	for name, tt := range map[string]struct {
+		memory int64
+		kept   bool
+	}{
+		"in memory":            {16 << 20, true},
+		"too large for memory": {1 << 10, false},
+		"without memory":       {0, false},
+	} {
+		e := startEdge(t, single(r), func(o *store.Options) { own(o); o.MemoryBytes = tt.memory })
+		<-e.Log().Ready()
+		page := func(name string) *store.Entry {
+			p := storetest.Page(e.Log(), name)
+			p.Body = make([]byte, 2<<10)
+			return p
+		}
+		if err := e.Put(bg, page("before")); err != nil {
+			t.Errorf("%s: %v with Redis", name, err)
+		}
+		r.Kill()
+		_, _ = e.Lookup(bg, storetest.Key("none")) // this finds out
+		if err := e.Put(bg, page("after")); tt.kept != (err == nil) || err != nil && !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: %v without Redis", name, err)
+		}
+		r.Restart()
+	}
+}
+
 func TestRedisRefusesWrites(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	r := storetest.StartRedis(t)

@@ -357,7 +357,7 @@ func pagesIn(t *testing.T, r *storetest.Redis) []string {
 }
 
 // TestAnEdgeStartsOnARedisThatIsNone starts edges on what is no Redis, or not
-// theirs: each serves what the app says.
+// theirs: each serves what the app says, and says that nothing is stored.
 func TestAnEdgeStartsOnARedisThatIsNone(t *testing.T) {
 	guarded := storetest.StartRedis(t)
 	guarded.Do("CONFIG", "SET", "requirepass", "secret")
@@ -374,7 +374,7 @@ func TestAnEdgeStartsOnARedisThatIsNone(t *testing.T) {
 			app := startApp(t, numbered())
 			e := startEdge(t, app.URL, url, simpleRoutes, "REDIS_TIMEOUT=300ms")
 			for i := range 20 {
-				if a := e.visitor().get(fmt.Sprint("/page/", i%5)); a.StatusCode != 200 {
+				if a := e.visitor().get(fmt.Sprint("/page/", i%5)); a.StatusCode != 200 || a.Umbral() != "umbral; fwd=uri-miss; detail=store-down" {
 					t.Fatalf("%d %s", a.StatusCode, a.Umbral())
 				}
 			}
