@@ -242,7 +242,7 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 		return n, err
 	}
 	b.u.failed.Add(1)
-	b.u.failedOnce(b.og)
+	b.u.failedOnce(b.og, err)
 	err = fmt.Errorf("%w: %w", ErrBadAnswer, err)
 	if not := append(slices.Clip(b.not), b.u); len(not) < min(len(*b.og.upstreams.Load()), maxTries) {
 		err = &cutShort{err, b.og, not}

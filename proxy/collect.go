@@ -26,7 +26,7 @@ var (
 	descUpRetries  = desc("upstream_retries_total", "Requests asked of a second upstream.")
 	descUpInFlight = desc("upstream_requests_in_flight", "Requests at the app.")
 	descUpTook     = desc("upstream_duration_seconds", "From the request to the app's header section.")
-	descUpService  = desc("upstreams_in_service", "Upstreams that are asked.")
+	descUpService  = desc("upstreams_in_service", "Upstreams that are asked and do not fail.")
 )
 
 // Describe implements prometheus.Collector.
@@ -91,7 +91,7 @@ func (og *Origin) Collect(c chan<- prometheus.Metric) {
 	var inFlight, inService int64
 	for _, u := range og.Upstreams() {
 		inFlight += u.InFlight
-		if u.InService {
+		if u.InService && u.Healthy {
 			inService++
 		}
 	}

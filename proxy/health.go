@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -12,7 +13,7 @@ import (
 
 // An upstream that fails this often in a row is asked no more for a while,
 // longer each time; one that fails this often at being checked, until a check
-// goes well.
+// goes well. The only one is asked on, and said to fail.
 const (
 	failuresToEject = 3
 	ejectFirst      = 5 * time.Second
@@ -24,6 +25,7 @@ const (
 // and by the watcher (active).
 type health struct {
 	failures atomic.Int32 // in a row, of requests
+	undialed atomic.Bool  // of these the newest got no connection
 	ejected  atomic.Int64 // until then, in unix nanoseconds
 	times    atomic.Int32 // ejections in a row
 	checks   atomic.Int32 // failed in a row
@@ -34,13 +36,23 @@ func (h *health) inService(now time.Time) bool {
 	return h.ejected.Load() <= now.UnixNano() && h.checks.Load() < checksToFail
 }
 
-// succeeded clears the passive state; it is two loads in the usual case.
+// healthy reports whether nothing speaks against the upstream.
+func (h *health) healthy(now time.Time) bool {
+	return h.inService(now) && h.failures.Load() < failuresToEject
+}
+
+// succeeded clears the passive state, and what failed checks say that asked for
+// less than an answer; it is two loads in the usual case.
 func (u *upstream) succeeded(og *Origin) {
-	if u.health.failures.Load() == 0 {
+	unchecked := og.o.HealthPath == "" && u.health.checks.Load() > 0
+	if u.health.failures.Load() == 0 && !unchecked {
 		return
 	}
-	u.health.failures.Store(0)
-	if u.health.times.Swap(0) > 0 {
+	said := u.health.failures.Swap(0) >= failuresToEject
+	if unchecked {
+		said = u.health.checks.Swap(0) >= checksToFail || said
+	}
+	if u.health.times.Swap(0) > 0 || said {
 		u.health.ejected.Store(0)
 		og.o.Logger.Info("upstream is back", zap.String("upstream", u.url))
 	}
@@ -48,10 +60,17 @@ func (u *upstream) succeeded(og *Origin) {
 
 // failedOnce counts a failure against u. One more after an ejection ejects it
 // again, for twice as long.
-func (u *upstream) failedOnce(og *Origin) {
+func (u *upstream) failedOnce(og *Origin, err error) {
 	h := &u.health
+	h.undialed.Store(errors.Is(err, errDial))
 	n := h.failures.Add(1)
-	if n < failuresToEject || len(*og.upstreams.Load()) == 1 {
+	if n < failuresToEject {
+		return
+	}
+	if len(*og.upstreams.Load()) == 1 {
+		if n == failuresToEject {
+			og.o.Logger.Warn("the only upstream fails: it is asked on", zap.String("upstream", u.url))
+		}
 		return
 	}
 	now := og.o.Now()
@@ -66,8 +85,8 @@ func (u *upstream) failedOnce(og *Origin) {
 	}
 }
 
-// watch checks several upstreams every HealthEvery. A single one is never
-// taken out of service, so that it is not checked either.
+// watch checks all upstreams every HealthEvery: also a single one, which is
+// never taken out of service, for what is said of it.
 func (og *Origin) watch(ctx context.Context) {
 	defer close(og.closed)
 	tick := time.NewTicker(og.o.HealthEvery)
@@ -77,9 +96,7 @@ func (og *Origin) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if len(*og.upstreams.Load()) > 1 {
-				og.checkAll(ctx)
-			}
+			og.checkAll(ctx)
 		}
 	}
 }
@@ -127,7 +144,8 @@ func (og *Origin) check(ctx context.Context, u *upstream) error {
 	return nil
 }
 
-// checked takes in the outcome of a check. A good one ends an ejection too.
+// checked takes in the outcome of a check. A good one ends an ejection too, if
+// it proves what the failures disproved: a connection alone is no answer.
 func (u *upstream) checked(og *Origin, err error) {
 	h := &u.health
 	if err != nil {
@@ -139,7 +157,7 @@ func (u *upstream) checked(og *Origin, err error) {
 	if h.checks.Swap(0) >= checksToFail {
 		og.o.Logger.Info("upstream passes its health check", zap.String("upstream", u.url))
 	}
-	if og.o.HealthPath != "" {
+	if og.o.HealthPath != "" || h.undialed.Load() {
 		u.succeeded(og)
 	}
 }
@@ -163,7 +181,8 @@ func (og *Origin) Probe(ctx context.Context) error {
 // UpstreamState is one upstream as the dashboard shows it.
 type UpstreamState struct {
 	URL       string    `json:"url"`
-	InService bool      `json:"in_service"`
+	InService bool      `json:"in_service"` // it is asked
+	Healthy   bool      `json:"healthy"`    // nothing speaks against it
 	Ejected   time.Time `json:"ejected_until,omitzero"`
 	InFlight  int64     `json:"in_flight"`
 	Requests  uint64    `json:"requests"`
@@ -177,7 +196,7 @@ func (og *Origin) Upstreams() []UpstreamState {
 	states := make([]UpstreamState, len(all))
 	for i, u := range all {
 		states[i] = UpstreamState{
-			URL: u.url, InService: len(all) == 1 || u.health.inService(now),
+			URL: u.url, InService: len(all) == 1 || u.health.inService(now), Healthy: u.health.healthy(now),
 			InFlight: u.inFlight.Load(), Requests: u.requests.Load(), Failures: u.failed.Load(),
 		}
 		if until := u.health.ejected.Load(); until > now.UnixNano() {

@@ -50,8 +50,8 @@ type OriginOptions struct {
 	// MaxIdle is how many idle connections are kept to each upstream, 256 if
 	// zero.
 	MaxIdle int
-	// HealthPath is asked of each of several upstreams every HealthEvery
-	// (5 s if zero); "" asks for no more than a connection.
+	// HealthPath is asked of each upstream every HealthEvery (5 s if zero); ""
+	// asks for no more than a connection.
 	HealthPath  string
 	HealthEvery time.Duration
 	// TLS is for https upstreams; nil: the system's roots.
@@ -227,7 +227,7 @@ func (og *Origin) ask(u *upstream, r *http.Request, held *heldBody) (*http.Respo
 	err = classify(r.Context(), err)
 	if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrTimeout) {
 		u.failed.Add(1)
-		u.failedOnce(og)
+		u.failedOnce(og, err)
 	}
 	return nil, err
 }

@@ -214,7 +214,7 @@ func (e *edge) ready(context.Context) []admin.Check {
 		{Name: "redis", OK: state == store.Up, Optional: true},
 		{Name: "purge log", OK: !e.store.Log().Lost(time.Now()), Optional: true},
 		e.routesCheck(),
-		{Name: "app", OK: slices.ContainsFunc(e.origin.Upstreams(), func(u proxy.UpstreamState) bool { return u.InService }), Optional: true},
+		{Name: "app", OK: slices.ContainsFunc(e.origin.Upstreams(), func(u proxy.UpstreamState) bool { return u.Healthy }), Optional: true},
 	}
 	if state != store.Up {
 		checks[0].Detail = "Redis is out of reach or refuses writes; pages come from memory and from the app"
@@ -223,7 +223,7 @@ func (e *edge) ready(context.Context) []admin.Check {
 		checks[1].Detail = "it has been out of reach for too long: all that is stored is taken for stale"
 	}
 	if !checks[3].OK {
-		checks[3].Detail = "no upstream is in service; visitors get stored pages or none"
+		checks[3].Detail = "every upstream fails; visitors get stored pages or none"
 	}
 	if e.set.EdgeSecretsFile != "" {
 		var fault secretsFault

@@ -36,7 +36,7 @@ func (e *edge) stats(ctx context.Context) admin.Stats {
 		Lost: log.Lost(time.Now()), Total: e.purges.Load(),
 	}
 	for _, u := range e.origin.Upstreams() {
-		out.Upstreams = append(out.Upstreams, admin.Upstream{URL: u.URL, Healthy: u.InService, InFlight: int(u.InFlight)})
+		out.Upstreams = append(out.Upstreams, admin.Upstream{URL: u.URL, Healthy: u.Healthy, InFlight: int(u.InFlight)})
 	}
 	r := e.reloader.Status()
 	out.Reload = admin.Reload{At: r.At.UTC(), OK: r.Err == nil, Faults: faultsOf(r.Err), Restart: e.fixedChanges(e.reloader.File())}

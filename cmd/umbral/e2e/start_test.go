@@ -27,6 +27,28 @@ func TestAnEdgeStartsWithoutItsApp(t *testing.T) {
 		t.Errorf("without an app: %d %q", a.StatusCode, a.Body)
 	}
 
+	// told says what readyz and the figures make of the app.
+	told := func() (ready, healthy bool) {
+		var checks struct {
+			Checks []struct {
+				Name string
+				OK   bool
+			}
+		}
+		var figures struct{ Upstreams []struct{ Healthy bool } }
+		e.admin("GET", "/readyz?verbose", nil, &checks)
+		e.admin("GET", "/v1/stats", nil, &figures)
+		for _, c := range checks.Checks {
+			ready = ready || c.Name == "app" && c.OK
+		}
+		return ready, figures.Upstreams[0].Healthy
+	}
+	e.eventually("the app is said to fail", func() bool {
+		v.get("/page/7")
+		ready, healthy := told()
+		return !ready && !healthy
+	})
+
 	doctor := exec.Command(binary, "doctor")
 	doctor.Env = append(e.cmd.Env, "ADMIN_LISTEN="+strings.TrimPrefix(e.Admin, "http://"))
 	said, err := doctor.CombinedOutput()
@@ -43,6 +65,9 @@ func TestAnEdgeStartsWithoutItsApp(t *testing.T) {
 	app.Start()
 	t.Cleanup(app.Close)
 	e.eventually("the app is found", func() bool { return v.get("/page/7").StatusCode == 200 })
+	if ready, healthy := told(); !ready || !healthy {
+		t.Error("the app answers, and is said to fail")
+	}
 	if code := e.stop(); code != 0 {
 		t.Errorf("SIGTERM: exit code %d", code)
 	}
