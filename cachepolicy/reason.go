@@ -57,6 +57,7 @@ const (
 	EdgeAnswer     // the edge answers this address itself
 	SessionRenewal // the app is asked so that its sliding session goes on
 	RequestRefused // the request breaks a rule or a limit of the edge's
+	Loop           // the edge has sent this request up itself (RFC 9110 §7.6.3)
 	numReasons
 )
 
@@ -73,7 +74,7 @@ var reasonNames = [numReasons]string{
 	ControlFields: "control-fields", AppUnreachable: "app-unreachable", AppError: "app-error", AppTimeout: "app-timeout",
 	BadAnswer: "bad-answer", SessionsDown: "sessions-down", Overloaded: "overloaded", RateLimited: "rate-limited",
 	EdgeAnswer: "edge-answer", SessionRenewal: "session-renewal",
-	RequestRefused: "request-refused",
+	RequestRefused: "request-refused", Loop: "loop",
 }
 
 // String is the reason's name, a token: the value of detail= and of labels.

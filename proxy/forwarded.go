@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/rand"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -31,7 +32,7 @@ func (f *Front) SetForwarded(out http.Header, x *Exchange) {
 		chain += ", " + name
 		forwarded += ", for=" + node(addr, name)
 	}
-	via := viaMember(x.R)
+	via := f.viaMember(x.R)
 	if theirs := x.R.Header["Via"]; x.TrustedPeer && len(theirs) > 0 {
 		via = strings.Join(theirs, ", ") + ", " + via
 	}
@@ -84,13 +85,33 @@ func quoted(host string) string {
 	return host
 }
 
+// newPseudonym is what one edge calls itself in Via (RFC 9110 §7.6.3). Edges in
+// front of each other have each their own, so that only a request that an edge
+// has sent up itself comes with its name. The app alone is told: who learns of
+// it can have requests of their own refused, and nothing else.
+func newPseudonym() string { return "umbral-" + strings.ToLower(rand.Text()[:13]) }
+
 // viaMember names the protocol that the request came by, and us.
-func viaMember(r *http.Request) string {
+func (f *Front) viaMember(r *http.Request) string {
 	switch {
 	case r.ProtoMajor == 1 && r.ProtoMinor == 1:
-		return "1.1 umbral"
+		return f.via11
 	case r.ProtoMajor == 2:
-		return "2.0 umbral"
+		return f.via20
 	}
-	return strconv.Itoa(r.ProtoMajor) + "." + strconv.Itoa(r.ProtoMinor) + " umbral"
+	return strconv.Itoa(r.ProtoMajor) + "." + strconv.Itoa(r.ProtoMinor) + " " + f.pseudonym
+}
+
+// returns reports whether Via names this edge: an upstream leads back to it.
+//
+//	Via = protocol RWS received-by [ RWS comment ], …
+func (f *Front) returns(via []string) bool {
+	for _, line := range via {
+		for member := range strings.SplitSeq(line, ",") {
+			if words := strings.Fields(member); len(words) > 1 && strings.EqualFold(words[1], f.pseudonym) {
+				return true
+			}
+		}
+	}
+	return false
 }

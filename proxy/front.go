@@ -53,6 +53,9 @@ type Front struct {
 	forbidden func(string) bool
 	fates     map[string]fate    // of the fields that everybody sends
 	token     *[sha256.Size]byte // the digest of the admin token; nil where there is none
+
+	pseudonym    string // in Via
+	via11, via20 string // our member of it, by the protocol
 }
 
 // NewFront returns a front door.
@@ -61,6 +64,8 @@ func NewFront(o FrontOptions) *Front {
 		trusted: o.TrustedProxies, secure: o.CookieSecure, maxURL: o.MaxURL,
 		guard: o.Guard.withDefaults(), ambiguous: o.Ambiguous, forbidden: o.Forbidden,
 	}
+	f.pseudonym = newPseudonym()
+	f.via11, f.via20 = "1.1 "+f.pseudonym, "2.0 "+f.pseudonym
 	if f.maxURL == 0 {
 		f.maxURL = 8 << 10
 	}
@@ -105,6 +110,9 @@ func (f *Front) Admit(x *Exchange) *Refusal {
 		x.Secure = forwardedSecure(r.Header["X-Forwarded-Proto"], x.Secure)
 	}
 	r.Trailer = nil
+	if seen&sawOurselves != 0 {
+		return &Refusal{Status: http.StatusLoopDetected, Reason: cachepolicy.Loop}
+	}
 
 	if refusal := f.target(r); refusal != nil {
 		return refusal

@@ -25,6 +25,7 @@ const (
 	fateHost
 	fateProto
 	fateAuthorization
+	fateVia
 )
 
 // usualFields are those whose fate is worked out once: what browsers, their
@@ -60,6 +61,8 @@ func (f *Front) judgeField(name string) fate {
 		if f.token != nil {
 			return fateAuthorization
 		}
+	case "Via":
+		return fateVia
 	}
 	switch {
 	case f.forbidden != nil && f.forbidden(name):
@@ -80,6 +83,7 @@ const (
 	sawHost
 	sawForwardedProto
 	sawToken
+	sawOurselves
 )
 
 // clean drops the fields that change what an app answers without being in
@@ -113,6 +117,13 @@ func (f *Front) clean(h http.Header, trusted bool) (seen uint8) {
 			// shared as if it had not been sent (RFC 9111 §3.5).
 			if slices.ContainsFunc(lines, f.isToken) {
 				seen |= sawToken
+				delete(h, name)
+			}
+		case fateVia:
+			if f.returns(lines) { // whoever sent it: we need not trust ourselves
+				seen |= sawOurselves
+			}
+			if !trusted && !f.keep[name] {
 				delete(h, name)
 			}
 		}

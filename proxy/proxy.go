@@ -90,6 +90,7 @@ type Proxy struct {
 
 	indexing    sync.Mutex // held from a look at an index until it is replaced
 	trouble     once
+	looped      once
 	encoded     atomic.Int64
 	encodedMost int64
 	unkeptNow   chan struct{} // holds one for each that is being made for one answer
@@ -187,6 +188,9 @@ func (p *Proxy) admitted(next handler) handler {
 		no := p.front.Admit(x)
 		p.front.Guard(w, x)
 		if no != nil {
+			if no.Reason == cachepolicy.Loop && p.looped.begin() {
+				p.logger.Error("a request has come back to this edge: an upstream in UPSTREAM_URL leads to it")
+			}
 			p.deny(w, x, no)
 			return
 		}

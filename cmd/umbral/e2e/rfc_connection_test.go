@@ -27,7 +27,7 @@ var connectionCases = []play1{
 	c("9110 7.6.1 the visitor's connection fields go no further", `GET | Connection: X-A, keep-alive | X-A: 1 | X-B: 2 | Keep-Alive: 5 | TE: trailers | Proxy-Connection: keep-alive <- 200 => up X-A: - | up X-B: 2 | up Keep-Alive: - | up TE: - | up Proxy-Connection: - | up Connection: -`),
 	c("9110 7.6.1 with another case", `GET | connection: x-a | X-A: 1 <- 200 => up X-A: -`),
 	c("9110 11.7.2 Proxy-Authorization", `GET | Proxy-Authorization: Basic YTpi <- 200 => up Proxy-Authorization: -`),
-	c("9110 7.6.3 Via", "GET <- 200 => up Via: 1.1 umbral"),
+	c("9110 7.6.3 Via", "GET <- 200 => up Via~ 1.1 umbral-"),
 	c("9110 7.2 Host", "GET <- 200 => up X-Forwarded-Host: {site}"),
 	c("9110 7.6.2 Max-Forwards", "OPTIONS | Max-Forwards: 5 <- 200 => up Max-Forwards: 4\nOPTIONS | Max-Forwards: 0 => 204 | \"\""),
 	c("9110 5.5 bytes past ASCII in a field", "GET <- 200 | Cache-Control: max-age=60 | X-A: \xe4\xf6 => X-A: \xe4\xf6\nGET => X-A: \xe4\xf6"),
