@@ -95,7 +95,7 @@ func (a *Access) End(r *Recorder, x *Exchange) {
 	took := a.now().Sub(x.Start)
 	code := r.status
 	if code == 0 {
-		code = http.StatusOK // net/http says so where the handler says nothing
+		code = http.StatusInternalServerError // a panic: the connection is cut
 		if x.R.Context().Err() != nil {
 			code = statusClientGone
 		}
@@ -267,9 +267,14 @@ func (r *Recorder) Flush() {
 	_ = http.NewResponseController(r.ResponseWriter).Flush()
 }
 
-// Hijack implements http.Hijacker where the connection does.
+// Hijack implements http.Hijacker where the connection does. Whoever takes it
+// writes 101 there.
 func (r *Recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return http.NewResponseController(r.ResponseWriter).Hijack()
+	c, rw, err := http.NewResponseController(r.ResponseWriter).Hijack()
+	if err == nil && r.status == 0 {
+		r.status = http.StatusSwitchingProtocols
+	}
+	return c, rw, err
 }
 
 // Unwrap is for http.ResponseController.

@@ -24,7 +24,7 @@ var (
 )
 
 // statusClientGone is what the log says where the visitor left before there
-// was an answer: nginx's word, and nothing is written.
+// was an answer: nginx's word, and nothing is written; see [Proxy.recorded].
 const statusClientGone = 499
 
 // Refusal is an answer of the edge's own.

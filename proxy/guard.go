@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -56,8 +57,12 @@ func (o GuardOptions) withDefaults() GuardOptions {
 // too. It costs nothing where there is none.
 func (f *Front) Guard(w http.ResponseWriter, x *Exchange) {
 	r := x.R
-	if len(r.TransferEncoding) > 0 || r.ProtoMajor == 1 && r.ProtoMinor == 0 {
+	old := r.ProtoMajor == 1 && r.ProtoMinor == 0
+	if len(r.TransferEncoding) > 0 || old {
 		w.Header().Set("Connection", "close")
+	}
+	if c := connOf(r); old && c != nil {
+		c.leave.mute.Store(true)
 	}
 	if r.Body == nil || r.Body == http.NoBody {
 		return
@@ -73,6 +78,7 @@ func (f *Front) Guard(w http.ResponseWriter, x *Exchange) {
 
 // guardedBody is a request's content within bounds. One goroutine reads it.
 type guardedBody struct {
+	mu sync.Mutex // held while somebody reads
 	io.ReadCloser
 	o     GuardOptions
 	rc    *http.ResponseController
@@ -96,7 +102,20 @@ func (b *guardedBody) extend(now time.Time) {
 	}
 }
 
+// fault is why the content could not be read, nil if nothing was amiss so far.
+// It waits for a Read under way.
+func (b *guardedBody) fault() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == io.EOF {
+		return nil
+	}
+	return b.err
+}
+
 func (b *guardedBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.err != nil {
 		return 0, b.err
 	}

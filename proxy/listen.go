@@ -37,8 +37,9 @@ func (l listener) Accept() (net.Conn, error) {
 	c := &visitorConn{Conn: nc, express: l.express}
 	if c.express != nil {
 		c.client, c.trusted = c.express.p.front.peer(nc.RemoteAddr().String())
-		c.watcher.init(nc)
 	}
+	c.watcher.init(nc)
+	c.watcher.ended = c.noted
 	return c, nil
 }
 
@@ -54,6 +55,9 @@ type visitorConn struct {
 	aborting atomic.Bool  // that deadline is net/http's way to wake its own Read
 	told     atomic.Bool  // 408 has been sent: nothing may follow
 
+	watcher watcher
+	leave   leave
+
 	// gathering: a write of net/http's is held back until the next, which goes
 	// out with it.
 	gathering bool
@@ -63,7 +67,6 @@ type visitorConn struct {
 	// For express; only the goroutine that serves the connection touches
 	// these, but for state.
 	express *Express
-	watcher watcher
 	seen    sessions.Verified
 	client  netip.Addr
 	trusted bool
@@ -83,7 +86,8 @@ const tooLate = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nCache-Cont
 //
 // While a request is handled net/http reads one byte beside the handler, to
 // learn of the visitor's leave. It is told of that alone: a byte read ahead
-// would be missing from the next request here.
+// would be missing from the next request here, and the end of what the visitor
+// sends is none yet (see [leave]).
 func (c *visitorConn) Read(p []byte) (int, error) {
 	if len(p) == 1 && c.watcher.able() && c.plain.Load() && c.handling.Load() {
 		return 0, c.watcher.wait()
@@ -117,6 +121,7 @@ func (c *visitorConn) Write(p []byte) (int, error) {
 	if c.plain.Load() && c.overdue() {
 		c.tell(c.Conn)
 	}
+	c.leave.speaks()
 	switch {
 	case c.told.Load():
 		return len(p), nil
@@ -260,6 +265,7 @@ func followState(c net.Conn, state http.ConnState) {
 	case http.StateIdle:
 		vc.handling.Store(false)
 		vc.begun.Store(false)
+		vc.leave.next()
 		if vc.express != nil && !overTLS { // HTTP/2 says so beside its reader
 			vc.between = true
 		}

@@ -11,7 +11,9 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httputil"
 	"runtime"
@@ -171,13 +173,17 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.chain(w, &Exchange{Start: now, R: r, redisBy: now.Add(p.redisTime)})
 }
 
-// recorded lets access see every answer, whatever becomes of the request.
+// recorded lets access see every answer, whatever becomes of the request. Where
+// there is none the connection is cut: net/http would say 200 by itself.
 func (p *Proxy) recorded(next handler) handler {
 	return func(w http.ResponseWriter, x *Exchange) {
 		rec := p.access.Begin(w, x)
 		x.rec = rec
 		defer p.access.End(rec, x)
 		next(rec, x)
+		if rec.Status() == 0 {
+			panic(http.ErrAbortHandler)
+		}
 	}
 }
 
@@ -250,7 +256,14 @@ func (p *Proxy) limited(next handler) handler {
 }
 
 // fail answers for an error; what it says goes to the log alone.
-func (p *Proxy) fail(w http.ResponseWriter, x *Exchange, err error) { p.deny(w, x, RefusalFor(err)) }
+func (p *Proxy) fail(w http.ResponseWriter, x *Exchange, err error) {
+	if b, ok := x.R.Body.(*guardedBody); ok && errors.Is(err, context.Canceled) {
+		// Where content cannot be read net/http ends the request, and only then
+		// tells whoever reads it why.
+		err = cmp.Or(b.fault(), err)
+	}
+	p.deny(w, x, RefusalFor(err))
+}
 
 // deny answers with the edge's own plain page.
 func (p *Proxy) deny(w http.ResponseWriter, x *Exchange, no *Refusal) {

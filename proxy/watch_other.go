@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
 
 package proxy
 
@@ -11,7 +11,7 @@ const watches = false
 
 // watcher waits for a visitor's leave without taking what they send: not on
 // this system, where net/http reads ahead instead.
-type watcher struct{}
+type watcher struct{ ended func() }
 
 func (*watcher) init(net.Conn) {}
 

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
 package proxy
 
@@ -13,12 +13,16 @@ import (
 const watches = true
 
 // watcher looks at a connection without taking what comes on it. One goroutine
-// may wait, in either way, and one at a time ask whether it is silent.
+// may wait, in either way, and one at a time ask whether it is silent. It needs
+// a poller that reports changes: one that reports states would never let it rest
+// once the other side has closed.
 type watcher struct {
 	raw   syscall.RawConn
 	look  func(fd uintptr) bool // peek, made once
 	heed  func(fd uintptr) bool // hear, made once
 	scan  func(fd uintptr)      // glance, made once
+	ended func()                // told when the other side sends no more
+	half  bool                  // it has been, in this wait
 	one   [1]byte
 	err   error
 	other [1]byte // glance's own
@@ -38,9 +42,10 @@ func (w *watcher) init(c net.Conn) {
 // able reports whether the connection can be looked at.
 func (w *watcher) able() bool { return w.raw != nil }
 
-// wait returns at the connection's end, at its read deadline, and not before.
+// wait returns when the connection is lost, at its read deadline, and not
+// before: that the other side sends no more is no loss.
 func (w *watcher) wait() error {
-	w.err = nil
+	w.err, w.half = nil, false
 	if err := w.raw.Read(w.look); err != nil {
 		return err
 	}
@@ -71,7 +76,17 @@ func (w *watcher) peek(fd uintptr) bool {
 	case n > 0, errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
 		return false
 	case err == nil:
-		err = io.EOF
+		if !w.half {
+			w.half = true
+			w.ended()
+		}
+		// Reading gives nothing but the end from now on, whatever happens.
+		code, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
+		if err == nil && code == 0 {
+			return false
+		}
+		w.err = io.EOF
+		return true
 	}
 	w.err = err
 	return true

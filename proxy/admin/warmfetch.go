@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -36,7 +37,7 @@ func (m *Warmer) fetch(t warmTarget, limit int) (got fetched) {
 	defer func() {
 		// http.ErrAbortHandler is how a truncated answer ends.
 		if recover() != nil {
-			got = fetched{status: w.status, err: errWarmPanic}
+			got = fetched{status: w.status, err: cmp.Or(ctx.Err(), errWarmPanic)}
 		}
 	}()
 	m.o.Handler.ServeHTTP(w, r)
