@@ -49,10 +49,11 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 		p.pass(w, x, reason)
 		return
 	}
-	look, looked := context.WithDeadline(x.R.Context(), x.redisBy)
-	defer func() { looked() }()
-	p.awaitLog(look, x)
-	if err := p.identify(look, x); err != nil {
+	bound, done := context.WithDeadline(x.R.Context(), x.redisBy)
+	p.awaitLog(bound, x)
+	err := p.identify(bound, x)
+	done()
+	if err != nil {
 		p.fail(w, x, err)
 		return
 	}
@@ -61,45 +62,33 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 		p.pass(w, x, reason)
 		return
 	}
-	var f found
-	var d cachepolicy.Decision
-	for i := range maxLooks {
-		if i > 0 { // others have been waited for, not Redis
-			x.redisBy = p.now().Add(x.redisLeft)
-			look, looked = context.WithDeadline(x.R.Context(), x.redisBy)
-		}
+	var l looked
+	for range maxLooks {
 		mark := p.flights.mark(primary)
-		f, reason = p.look(look, x, primary, refused)
-		looked()
-		now := p.now()
-		x.redisLeft = x.redisBy.Sub(now)
-		if reason != cachepolicy.None {
-			p.pass(w, x, reason)
-			return
-		}
-		if f.entry == nil && f.reason == cachepolicy.StoreDown {
-			// Nothing could be stored either, so that followers would wait
-			// for nothing unless memory takes the answer: collapse as ever.
-			x.Status.Detail = cachepolicy.StoreDown
-		}
-		d = p.judge(x, f, now)
-		if p.settleFromStore(w, x, f, d) {
+		if l = p.look(x.R.Context(), x, primary, refused); p.settle(w, x, l) {
 			return
 		}
 		if refused != refusedNot {
 			break // nobody waits for what cannot be stored
 		}
-		fl, leader, again := p.flights.join(primary, f.key, mark)
-		switch {
-		case leader && again:
-			fl.end(landed)
-			continue
-		case leader:
-			p.forward(w, x, plan{mode: lead, found: f, decision: d, flight: fl})
+		fl, leader, again := p.flights.join(primary, l.key, mark)
+		if leader && again && l.d.Reason != cachepolicy.SessionRenewal {
+			// Others join meanwhile, and are not sent off to look in vain.
+			key := l.key
+			if l = p.look(x.R.Context(), x, primary, refused); l.key != key || l.settles() {
+				fl.end(landed)
+				if p.settle(w, x, l) {
+					return
+				}
+				continue
+			}
+		}
+		if leader {
+			p.forward(w, x, plan{mode: lead, found: l.found, decision: l.d, flight: fl})
 			return
 		}
 		x.Status.Collapsed = true
-		how, err := fl.wait(x.R.Context(), x.Start.Add(p.deadline).Sub(now))
+		how, err := fl.wait(x.R.Context(), x.Start.Add(p.deadline).Sub(p.now()))
 		if err != nil {
 			p.fail(w, x, err)
 			return
@@ -107,8 +96,9 @@ func (p *Proxy) cached(w http.ResponseWriter, x *Exchange) {
 		if how != landed {
 			break
 		}
+		x.redisBy = p.now().Add(x.redisLeft) // others have been waited for, not Redis
 	}
-	p.forward(w, x, plan{mode: solo, found: f, decision: d, asAsked: refused != refusedNot && f.entry == nil})
+	p.forward(w, x, plan{mode: solo, found: l.found, decision: l.d, asAsked: refused != refusedNot && l.entry == nil})
 }
 
 // recognise gives the request's key, and what is remembered of it; or says why
@@ -125,27 +115,62 @@ func (p *Proxy) recognise(x *Exchange) (primary cachepolicy.Key, refused refusal
 	return primary, refused, why
 }
 
-// look is one look at the store; or it says why the visitor must not get what
-// is there. What is asked for each time must not cost a look at Redis each
-// time: then memory will do.
-func (p *Proxy) look(ctx context.Context, x *Exchange, primary cachepolicy.Key, refused refusal) (f found, why cachepolicy.Reason) {
+// looked is what a look at the store has come to.
+type looked struct {
+	found
+	d   cachepolicy.Decision
+	fit fitness
+}
+
+// settles reports that nobody need be asked, or not on behalf of the store.
+func (l *looked) settles() bool {
+	switch l.d.Verdict {
+	case cachepolicy.Serve, cachepolicy.ServeStale, cachepolicy.GatewayTimeout:
+		return true
+	}
+	return l.fit == others
+}
+
+// look finds and judges what the store holds for x. What is asked for each time
+// must not cost a look at Redis each time: then memory will do.
+func (p *Proxy) look(ctx context.Context, x *Exchange, primary cachepolicy.Key, refused refusal) (l looked) {
 	in := far
 	if refused != refusedNot {
 		in = near
 	}
-	f = p.find(ctx, x.Route, &x.Ask, primary, in)
-	if f.entry != nil {
-		switch p.form(x.Visitor, x.Ask.Host, f.entry) {
+	ctx, done := context.WithDeadline(ctx, x.redisBy)
+	l.found = p.find(ctx, x.Route, &x.Ask, primary, in)
+	done()
+	now := p.now()
+	x.redisLeft = x.redisBy.Sub(now)
+	if l.entry == nil && l.reason == cachepolicy.StoreDown {
+		// Nothing could be stored either, so that followers would wait
+		// for nothing unless memory takes the answer: collapse as ever.
+		x.Status.Detail = cachepolicy.StoreDown
+	}
+	if l.entry != nil {
+		switch l.fit = p.form(x.Visitor, x.Ask.Host, l.entry); l.fit {
 		case others:
-			return f, cachepolicy.SetsCookie
+			return l
 		case outdated:
-			f.entry, f.reason = nil, cachepolicy.NotStored
+			l.entry, l.reason = nil, cachepolicy.NotStored
 		}
 	}
-	if refused != refusedNot && f.entry == nil {
-		f.reason = cachepolicy.HitForMiss
+	if refused != refusedNot && l.entry == nil {
+		l.reason = cachepolicy.HitForMiss
 	}
-	return f, cachepolicy.None
+	l.d = p.judge(x, l.found, now)
+	return l
+}
+
+// settle answers with what was found, or by the visitor's own way to the app
+// where that is somebody else's form, and reports whether it did.
+func (p *Proxy) settle(w http.ResponseWriter, x *Exchange, l looked) bool {
+	if l.fit == others {
+		p.pass(w, x, cachepolicy.SetsCookie)
+		return true
+	}
+	return p.settleFromStore(w, x, l.found, l.d)
 }
 
 // bypass says why a request is not looked up at all.

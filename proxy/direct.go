@@ -13,7 +13,10 @@ import (
 // taken in, and what an unsafe request makes invalid is purged before its
 // answer goes back, so that who changes a page sees the change.
 func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
-	began := p.now()
+	began, pos := p.now(), x.pos
+	if out.Method == http.MethodHead {
+		pos = p.since(pos, owner(x.Route, &x.Ask))
+	}
 	resp, err := p.origin.RoundTrip(out)
 	if err != nil {
 		return nil, p.instead(x, cachepolicy.Unreachable, 0, err)
@@ -35,7 +38,7 @@ func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
 		}
 	}
 	if out.Method == http.MethodHead {
-		p.headAnswer(x, r)
+		p.headAnswer(x, r, pos)
 	}
 	if cachepolicy.ErrorStatus(resp.StatusCode) {
 		if stale := p.instead(x, cachepolicy.ServerError, resp.StatusCode, nil); stale != nil {

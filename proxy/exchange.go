@@ -43,7 +43,8 @@ type Exchange struct {
 
 	// met: Client and TrustedPeer are the connection's already.
 	met bool
-	// pos is where the purge log stood before anything was looked up.
+	// pos is where the purge log stood before anything was looked up, and
+	// before the visitor's jar was.
 	pos store.Position
 	// redisBy is when this request has waited for Redis long enough, however
 	// many answers it needs; redisLeft is what was left after the newest look.

@@ -37,6 +37,7 @@ type Explanation struct {
 // over.
 func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity *cachepolicy.Identity, tiers Tiers) Explanation {
 	x := &Exchange{Start: p.now(), R: r.WithContext(ctx)}
+	x.redisBy = x.Start.Add(p.redisTime)
 	ex := Explanation{At: x.Start}
 	if no := p.front.Admit(x); no != nil {
 		return ex.refused(no)
@@ -65,17 +66,19 @@ func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity *cachepol
 		return ex.refused(RefusalFor(err))
 	}
 	primary, refused, reason := p.recognise(x)
-	f := found{key: primary}
+	l := looked{found: found{key: primary}}
 	if reason == cachepolicy.None {
-		f, reason = p.look(ctx, x, primary, refused)
+		if l = p.look(ctx, x, primary, refused); l.fit == others {
+			reason = cachepolicy.SetsCookie
+		}
 	}
-	ex.Key = f.key
-	ex.Memory, ex.Redis, ex.RedisErr = tiers.Tiers(ctx, f.key)
+	ex.Key = l.key
+	ex.Memory, ex.Redis, ex.RedisErr = tiers.Tiers(ctx, l.key)
 	if reason != cachepolicy.None {
 		return ex.passed(reason)
 	}
-	ex.Decision = p.judge(x, f, ex.At)
-	if f.soft {
+	ex.Decision = l.d
+	if l.soft {
 		ex.Life = store.SoftPurged
 	}
 	ex.Status.Detail = ex.Decision.Reason
@@ -84,7 +87,7 @@ func (p *Proxy) Explain(ctx context.Context, r *http.Request, identity *cachepol
 		ex.Status.Hit, ex.Status.TTL, ex.Status.HasTTL = true, ex.Decision.TTL, true
 	case cachepolicy.GatewayTimeout:
 	default:
-		ex.Status.Fwd = fwdFor(plan{found: f, decision: ex.Decision})
+		ex.Status.Fwd = fwdFor(plan{found: l.found, decision: ex.Decision})
 	}
 	return ex
 }

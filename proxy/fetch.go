@@ -210,6 +210,7 @@ func (f *fetch) recovered() {
 // perform asks the app once, or twice where the first answer says that it must
 // be asked differently, and reports whether something was stored.
 func (f *fetch) perform(ctx context.Context) bool {
+	f.begin()
 	f.condition()
 	origin := f.p.origin
 	for {
@@ -271,6 +272,30 @@ func (f *fetch) perform(ctx context.Context) bool {
 			return stored
 		}
 	}
+}
+
+// begin notes where the purge log stands as the app is asked, which may be long
+// after the request came. What was found before that, and has been purged
+// since, is neither validated nor served any more.
+func (f *fetch) begin() {
+	f.pos = f.p.since(f.pos, owner(f.route, &f.ask))
+	if e := f.plan.found.entry; e != nil && f.p.log.Judge(e) == store.Dead {
+		f.plan.found.entry, f.plan.found.reason = nil, cachepolicy.Purged
+		f.plan.validate = f.plan.validate && f.plan.found.index != nil
+		f.status.Fwd, f.status.Detail = fwdFor(f.plan), cachepolicy.Purged
+	}
+}
+
+// since is the position of what the app is asked for now: where the log
+// stands. The jar that goes up was read when the request came, at from: where
+// its owner has been purged since then, that is where it stays, and the answer
+// is dead.
+func (p *Proxy) since(from store.Position, of *store.Owner) store.Position {
+	now := p.log.Position()
+	if of != nil && p.log.Judge(&store.Entry{Position: from, Owner: of}) != store.Alive {
+		return from
+	}
+	return now
 }
 
 // absorb takes the answer's cookies into the visitor's jar. A fetch that

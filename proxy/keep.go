@@ -140,17 +140,22 @@ func (f *fetch) passOn(resp *http.Response, r *cachepolicy.Response) {
 
 // entry is the stored response as the store keeps it, still without a body.
 func (f *fetch) entry(s *cachepolicy.Stored) *store.Entry {
-	e := &store.Entry{
+	return &store.Entry{
 		Key:      f.plan.found.primary,
 		Response: s,
 		URL:      f.route.URL(&f.ask),
 		Position: f.pos,
 		Keep:     s.Keep(f.p.now()),
+		Owner:    owner(f.route, &f.ask),
 	}
-	if s.Scope != cachepolicy.Public {
-		e.Owner = &store.Owner{Session: f.ask.Identity.Session, User: f.ask.Identity.Owner}
+}
+
+// owner is whose the answers to ask are, nil for everybody's.
+func owner(route *Route, ask *cachepolicy.Request) *store.Owner {
+	if route.Rule.Scope == cachepolicy.Public {
+		return nil
 	}
-	return e
+	return &store.Owner{Session: ask.Identity.Session, User: ask.Identity.Owner}
 }
 
 // madeTag gives a whole 200 for which the app sent no validator one of its

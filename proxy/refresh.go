@@ -24,7 +24,6 @@ func (p *Proxy) refresh(x *Exchange, f found, d cachepolicy.Decision) {
 		bg.plan.access = sessions.AccessPublic
 	}
 	bg.Status = cachepolicy.Status{Fwd: cachepolicy.FwdStale}
-	bg.pos = p.log.Position()
 	bg.redisBy = p.now().Add(p.redisTime)
 	out := x.R.Clone(context.WithoutCancel(x.R.Context()))
 	out.RequestURI, out.Body, out.Close, out.Method = "", nil, false, http.MethodGet

@@ -175,11 +175,11 @@ func (p *Proxy) renew(ctx context.Context, f *found, e *store.Entry, fresh *cach
 	return renewed, fresh.Unkept
 }
 
-// headAnswer lets a HEAD's answer freshen the stored GET, or end it (RFC 9111
-// §4.3.5).
-func (p *Proxy) headAnswer(x *Exchange, r *cachepolicy.Response) {
+// headAnswer lets the answer to a HEAD that was asked at pos freshen the stored
+// GET, or end it (RFC 9111 §4.3.5).
+func (p *Proxy) headAnswer(x *Exchange, r *cachepolicy.Response, pos store.Position) {
 	e := x.plan.found.entry
-	if e == nil {
+	if e == nil || p.log.Judge(e) == store.Dead {
 		return
 	}
 	ctx := context.WithoutCancel(x.R.Context())
@@ -187,7 +187,7 @@ func (p *Proxy) headAnswer(x *Exchange, r *cachepolicy.Response) {
 	case !ok:
 		p.forget(ctx, &x.plan.found, e)
 	case fresh != e.Response: // else it keeps its place in the purge log, too
-		p.renew(ctx, &x.plan.found, e, fresh, x.pos)
+		p.renew(ctx, &x.plan.found, e, fresh, pos)
 	}
 }
 
