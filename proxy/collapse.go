@@ -117,56 +117,73 @@ func (fl *flight) wait(ctx context.Context, deadline time.Duration) (outcome, er
 
 // lease makes this fetch the only one among all edges. Where another edge has
 // it, it waits for that edge's word, looks again, and answers from what it
-// finds, if that will do.
+// finds, if that will do. Where nothing is there it is the next to try: the
+// edge that had the lease is gone, or what it fetched has been purged.
 func (f *fetch) lease(ctx context.Context) {
-	look, cancel := context.WithDeadline(ctx, f.redisBy)
-	defer cancel()
-	l, held, err := f.p.leases.Acquire(look, f.plan.found.key, f.p.deadline)
-	switch {
-	case err != nil:
-		return
-	case held:
-		f.held = l
+	for range maxLooks {
+		look, cancel := context.WithDeadline(ctx, f.redisBy)
+		l, held, err := f.p.leases.Acquire(look, f.plan.found.key, f.p.deadline)
 		// Another edge may have released it between our look and our taking
 		// it: without a second look both would fetch.
-		if !l.Alone() {
+		if f.held = l; held && !l.Alone() {
 			f.lookAgain(look)
 		}
-		return
-	}
-	now := f.p.now()
-	left := f.redisBy.Sub(now)
-	wait, waited := context.WithTimeout(ctx, f.until.Sub(now))
-	defer waited()
-	switch how, err := f.p.leases.Wait(wait, f.plan.found.key); {
-	case err != nil:
-	case how == store.Uncacheable:
-		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
-		f.unstorable()
-	default:
-		again, cancel := context.WithTimeout(ctx, left)
-		defer cancel()
-		f.lookAgain(again)
+		cancel()
+		if held || err != nil || !f.follow(ctx) {
+			return
+		}
 	}
 }
 
+// follow waits for the fetch of another edge, and reports that it has left
+// nothing behind: neither what was looked for nor a reason to go on alone.
+func (f *fetch) follow(ctx context.Context) bool {
+	now := f.p.now()
+	left := f.redisBy.Sub(now)
+	wait, waited := context.WithTimeout(ctx, f.until.Sub(now))
+	how, err := f.p.leases.Wait(wait, f.plan.found.key)
+	waited()
+	f.redisBy = f.p.now().Add(left) // another edge has been waited for, not Redis
+	switch {
+	case err != nil:
+		return false
+	case how == store.Uncacheable:
+		f.p.refused.add(f.plan.found.primary, refusedStore, f.p.now())
+		f.unstorable()
+		return false
+	case how == store.Abandoned:
+		f.scatter(scattered)
+		return false
+	}
+	look, cancel := context.WithDeadline(ctx, f.redisBy)
+	defer cancel()
+	return f.lookAgain(look)
+}
+
 // lookAgain answers from what another edge has stored meanwhile, if that will
-// do.
-func (f *fetch) lookAgain(ctx context.Context) {
+// do, and reports whether there is nothing that was not there before.
+func (f *fetch) lookAgain(ctx context.Context) (nothing bool) {
 	before := f.plan.found.entry
 	if before != nil {
 		if f.plan.decision.Reason == cachepolicy.SessionRenewal {
-			return // it is the app that has to see this visitor
+			return false // it is the app that has to see this visitor
 		}
 		f.p.store.Reload(ctx, before)
 	}
 	found := f.p.find(ctx, f.route, &f.ask, f.plan.found.primary, far)
-	if found.entry == nil || before != nil && found.entry.Stored == before.Stored || f.p.form(f.visitor, f.ask.Host, found.entry) != fits {
-		return
+	switch {
+	case found.entry == nil:
+		// Under another key it is another variant that the next fetches.
+		return found.key == f.plan.found.key && found.reason != cachepolicy.StoreDown
+	case before != nil && found.entry.Stored == before.Stored:
+		return true
+	case f.p.form(f.visitor, f.ask.Host, found.entry) != fits:
+		return false
 	}
 	now := f.p.now()
 	if d := f.route.Reuse(&f.ask, f.p.candidate(found, now), now); d.Verdict == cachepolicy.Serve {
 		f.status.Collapsed = true
 		f.give(answer{entry: found.entry})
 	}
+	return false
 }

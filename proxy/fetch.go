@@ -165,7 +165,7 @@ func (f *fetch) unstorable() {
 	f.scatter(scattered)
 }
 
-// ended lets go whoever still waits, with nothing known.
+// ended lets go whoever still waits: there is nothing for them, this once.
 func (f *fetch) ended() {
 	if f.held != nil {
 		f.held.Abandon()

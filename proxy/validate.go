@@ -198,6 +198,9 @@ var errNoStale = errors.New("proxy: what is stored must be validated, and the ap
 // failed answers a fetch that brought no response at all.
 func (f *fetch) failed(err error) {
 	defer f.cancel()
+	if f.held != nil && errors.Is(err, ErrOverloaded) {
+		f.held.Yield() // the other edges may well have room
+	}
 	if f.serveStale(cachepolicy.Unreachable, 0) {
 		return
 	}

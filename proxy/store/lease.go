@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,8 +15,10 @@ import (
 
 // Leases let one edge fetch what several miss: the fetch of a key is leased
 // in Redis under PREFIX:edge:l:KEY, for at most its deadline, and the end of
-// a lease is told on the channel PREFIX:edge:released. Nobody polls. A lost
-// lease, or a lost message, costs at most one fetch more.
+// a lease is told on the channel PREFIX:edge:released. Nobody polls: but for
+// each term those who wait see whether the holder has renewed its lease, so
+// that one that is gone holds nobody for longer. A lost lease, or a lost
+// message, costs at most one fetch more.
 type Leases struct {
 	client  redis.UniversalClient
 	breaker *breaker
@@ -24,6 +27,7 @@ type Leases struct {
 	prefix  string
 	channel string
 
+	closed  atomic.Bool // nothing is renewed any more
 	mu      sync.Mutex
 	waiters map[cachepolicy.Key][]chan Outcome
 }
@@ -40,7 +44,13 @@ const (
 	Stored
 	// Uncacheable: the response is not for sharing; everybody for himself.
 	Uncacheable
+	// Abandoned: this once there was nothing to share; everybody for himself.
+	Abandoned
 )
+
+// leaseTerm is how long a lease lasts unless its holder renews it, which it
+// does in each third of that.
+const leaseTerm = 2 * time.Second
 
 // Lease is the right to be the one who fetches.
 type Lease struct {
@@ -48,6 +58,10 @@ type Lease struct {
 	key    cachepolicy.Key
 	token  string // "" where Redis was not there to be asked
 	once   sync.Once
+
+	until   time.Time   // when it ends at the latest
+	renewal *time.Timer // nil where the first term is the last
+	over    atomic.Bool
 }
 
 func newLeases(o *Options, b *breaker, bus *bus, q *queue) *Leases {
@@ -66,22 +80,28 @@ func (l *Leases) name(key cachepolicy.Key) string {
 }
 
 // Acquire asks for the lease of key, which ends after d if it is not released
-// before. Held says that the caller is the one to fetch; it looks up once more
+// before, and soon where the holder is gone. Held says that the caller is the one to fetch; it looks up once more
 // first, for the lease may have been released just after a Put. Where Redis
 // cannot be asked everybody holds a lease, at once: each edge goes on alone.
 // Not held, the caller may Wait. The error is ctx's.
 func (l *Leases) Acquire(ctx context.Context, key cachepolicy.Key, d time.Duration) (lease *Lease, held bool, err error) {
 	token := rand.Text()
 	name := l.name(key)
+	until := time.Now().Add(d)
 	err = l.breaker.write(ctx, name, func(ctx context.Context) error {
-		held, err = l.client.SetNX(ctx, name, token, max(d, time.Millisecond)).Result()
+		held, err = l.client.SetNX(ctx, name, token, max(min(d, leaseTerm), time.Millisecond)).Result()
 		return err
 	})
 	switch {
 	case err == nil && !held:
 		return nil, false, nil
 	case err == nil:
-		return &Lease{leases: l, key: key, token: token}, true, nil
+		lease = &Lease{leases: l, key: key, token: token, until: until}
+		if d > leaseTerm {
+			lease.renewal = time.AfterFunc(d, lease.renew)
+			lease.renewal.Reset(leaseTerm / 3) // once renew can see it
+		}
+		return lease, true, nil
 	case ctx.Err() != nil:
 		return nil, false, ctx.Err()
 	}
@@ -91,10 +111,46 @@ func (l *Leases) Acquire(ctx context.Context, key cachepolicy.Key, d time.Durati
 // Alone says that Redis could not be asked: other edges may fetch the same.
 func (l *Lease) Alone() bool { return l.token == "" }
 
-// releaseScript ends a lease that is still the caller's, and says so.
+// renewScript lengthens a lease that is still the caller's. ARGV: 1 token, 2
+// milliseconds.
+var renewScript = redis.NewScript(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+`)
+
+// renew begins the next term. A lease that was lost is not taken back: another
+// may be about to.
+func (l *Lease) renew() {
+	left := time.Until(l.until)
+	if left <= 0 || l.over.Load() || l.leases.closed.Load() {
+		return
+	}
+	name, kept := l.leases.name(l.key), int64(1)
+	// What Redis cannot be told now it is told the next time.
+	_ = l.leases.breaker.do(context.Background(), name, func(ctx context.Context) (err error) {
+		kept, err = renewScript.Run(ctx, l.leases.client, []string{name}, l.token, min(left, leaseTerm).Milliseconds()+1).Int64()
+		if err != nil {
+			kept = 1
+		}
+		return err
+	})
+	if kept == 0 {
+		return
+	}
+	l.renewal.Reset(leaseTerm / 3)
+	if l.over.Load() {
+		l.renewal.Stop()
+	}
+}
+
+// close ends all renewals.
+func (l *Leases) close() { l.closed.Store(true) }
+
+// releaseScript ends a lease that is nobody else's by now, and says so.
 // ARGV: 1 token, 2 channel, 3 message.
 var releaseScript = redis.NewScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
 redis.call('PUBLISH', ARGV[2], ARGV[3])
 return 1
@@ -116,9 +172,17 @@ func (l *Lease) Release(stored bool) {
 	})
 }
 
-// Abandon ends the lease with nothing known: the fetch has failed, and the
-// next may try.
+// Abandon ends the lease where the fetch has failed, or its answer says nothing
+// of the page.
 func (l *Lease) Abandon() {
+	if l.token == "" {
+		return
+	}
+	l.once.Do(func() { l.end(Abandoned) })
+}
+
+// Yield ends the lease where this edge could not even ask: the next may try.
+func (l *Lease) Yield() {
 	if l.token == "" {
 		return
 	}
@@ -126,6 +190,10 @@ func (l *Lease) Abandon() {
 }
 
 func (l *Lease) end(outcome Outcome) {
+	l.over.Store(true)
+	if l.renewal != nil {
+		l.renewal.Stop()
+	}
 	run := func() {
 		name := l.leases.name(l.key)
 		message := string(append(l.key[:], byte(outcome)))
@@ -138,41 +206,42 @@ func (l *Lease) end(outcome Outcome) {
 	l.leases.queue.then(l.key, run)
 }
 
-// Wait waits for the end of key's lease: by message, by the lease's own
-// deadline, or by ctx, whose error it then gives. While no messages arrive
-// it waits for them to, or for the deadline; where Redis is not there it says
-// LookAgain at once.
+// Wait waits for the end of key's lease: by message, by the end of a term in
+// which it was not renewed, or by ctx, whose error it then gives. Where Redis
+// is not there it says LookAgain at once.
 func (l *Leases) Wait(ctx context.Context, key cachepolicy.Key) (Outcome, error) {
 	woken := make(chan Outcome, 1)
 	l.mu.Lock()
 	l.waiters[key] = append(l.waiters[key], woken)
 	l.mu.Unlock()
 	defer l.leave(key, woken)
-	// The lease may have been released between the caller's Acquire and the
-	// lines above, and the message come too early to be heard: look once,
-	// now that it would be heard.
-	left, err := l.left(ctx, key)
-	if err != nil || left <= 0 {
+	for {
+		// The lease may have been released between the caller's Acquire and the
+		// lines above, and the message come too early to be heard: look now
+		// that it would be heard.
+		left, err := l.left(ctx, key)
+		if err != nil || left < 0 {
+			select {
+			case outcome := <-woken:
+				return outcome, nil
+			default:
+				return LookAgain, ctx.Err()
+			}
+		}
+		term := time.NewTimer(left + time.Millisecond) // Redis cuts it to one
 		select {
 		case outcome := <-woken:
+			term.Stop()
 			return outcome, nil
-		default:
+		case <-term.C:
+		case <-ctx.Done():
+			term.Stop()
 			return LookAgain, ctx.Err()
 		}
 	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case outcome := <-woken:
-		return outcome, nil
-	case <-timer.C:
-		return LookAgain, nil
-	case <-ctx.Done():
-		return LookAgain, ctx.Err()
-	}
 }
 
-// left is how long key's lease still holds, 0 if it does not.
+// left is how long key's lease still holds, negative if it does not.
 func (l *Leases) left(ctx context.Context, key cachepolicy.Key) (left time.Duration, err error) {
 	name := l.name(key)
 	err = l.breaker.do(ctx, name, func(ctx context.Context) error {
@@ -207,7 +276,7 @@ func (l *Leases) leave(key cachepolicy.Key, woken chan Outcome) {
 // of outcome.
 func (l *Leases) message(payload string) {
 	var key cachepolicy.Key
-	if len(payload) != len(key)+1 || Outcome(payload[len(key)]) > Uncacheable {
+	if len(payload) != len(key)+1 || Outcome(payload[len(key)]) > Abandoned {
 		return
 	}
 	copy(key[:], payload)

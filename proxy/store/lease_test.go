@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"encoding/base64"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,6 +74,12 @@ func TestLeaseCollapsesOverEdges(t *testing.T) {
 	}
 }
 
+// leaseName is the key in Redis of the lease of storetest.Key(name).
+func leaseName(name string) string {
+	key := storetest.Key(name)
+	return "test:edge:l:" + base64.RawURLEncoding.EncodeToString(key[:])
+}
+
 func TestLease(t *testing.T) {
 	r := storetest.StartRedis(t)
 	a, b := startEdge(t, single(r), nil), startEdge(t, single(r), nil)
@@ -96,7 +103,8 @@ func TestLease(t *testing.T) {
 	}{
 		"stored":      {func(l *store.Lease) { l.Release(true) }, store.Stored},
 		"uncacheable": {func(l *store.Lease) { l.Release(false) }, store.Uncacheable},
-		"failed":      {func(l *store.Lease) { l.Abandon() }, store.LookAgain},
+		"failed":      {func(l *store.Lease) { l.Abandon() }, store.Abandoned},
+		"not tried":   {func(l *store.Lease) { l.Yield() }, store.LookAgain},
 	} {
 		t.Run("wakes those who wait: "+name, func(t *testing.T) {
 			lease := acquire(t, a, name, time.Hour)
@@ -129,6 +137,47 @@ func TestLease(t *testing.T) {
 		storetest.Eventually(t, "the next to hold it", func() bool {
 			_, held, _ := b.Leases().Acquire(bg, storetest.Key("lost"), time.Minute)
 			return held
+		})
+	})
+	t.Run("is renewed while the holder is there, and free soon after", func(t *testing.T) {
+		gone, err := store.Open(store.Options{Client: r.Client(), Prefix: "test", EdgeID: "gone"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone.Start(bg)
+		if _, held, err := gone.Leases().Acquire(bg, storetest.Key("kept"), time.Hour); !held || err != nil {
+			t.Fatal(held, err)
+		}
+		left := func() int64 { return r.Do("PTTL", leaseName("kept")).(int64) }
+		least := left()
+		if least > 2000 {
+			t.Errorf("it lasts for %d ms", least)
+		}
+		storetest.Eventually(t, "a renewal", func() bool {
+			now := left()
+			renewed := now > least
+			least = now
+			return renewed
+		})
+		if err := gone.Close(bg); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.Leases().Wait(bg, storetest.Key("kept")); got != store.LookAgain || err != nil {
+			t.Errorf("%v, %v", got, err)
+		}
+		acquire(t, b, "kept", time.Minute)
+	})
+	t.Run("that is lost is released all the same", func(t *testing.T) {
+		storetest.Eventually(t, "somebody to hear of it", func() bool {
+			lease := acquire(t, a, "lost to all", time.Minute)
+			heard := make(chan store.Outcome)
+			go func() {
+				got, _ := b.Leases().Wait(bg, storetest.Key("lost to all"))
+				heard <- got
+			}()
+			r.Do("DEL", leaseName("lost to all"))
+			lease.Release(true)
+			return <-heard == store.Stored // unless it came too late
 		})
 	})
 	t.Run("that is over is not released a second time", func(t *testing.T) {

@@ -133,6 +133,7 @@ func (t *Tiered) Start() {
 // Close writes what waits to be written, takes leave of the other edges and
 // ends everything that the store started, in the time that ctx gives.
 func (t *Tiered) Close(ctx context.Context) error {
+	t.leases.close()
 	err := t.queue.close(ctx)
 	t.log.close(ctx)
 	t.bus.close(ctx)

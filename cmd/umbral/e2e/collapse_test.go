@@ -142,6 +142,34 @@ func TestAStalledLeaderHoldsNobodyPastTheDeadline(t *testing.T) {
 	}
 }
 
+// TestALostLeaseCostsOneFetch has the edge killed that fetches a page for which
+// visitors of the others wait.
+func TestALostLeaseCostsOneFetch(t *testing.T) {
+	t.Parallel()
+	app, stall := stalling(t)
+	t.Cleanup(func() { close(stall) })
+	edges := three(t, app, simpleRoutes)
+	go func() { _, _ = edges[0].visitor().do("GET", "/page/lost", "") }()
+	edges[0].eventually("the leader is at the app", func() bool { return app.Asked.Load() == 1 })
+	answered := make(chan []answer, 1)
+	go func() {
+		defer close(answered)
+		answered <- visits(t, edges[1:], 40, "/page/lost")
+	}()
+	for _, e := range edges[1:] {
+		e.eventually("all wait", func() bool { return e.metrics()["umbral_requests_in_flight"] == 20 })
+	}
+	_ = edges[0].cmd.Process.Kill()
+	for _, a := range <-answered {
+		if a.Body != "page" {
+			t.Errorf("%q", a.Body)
+		}
+	}
+	if got := app.Asked.Load(); got != 2 {
+		t.Errorf("the app was asked %d times", got)
+	}
+}
+
 // TestWhoGoesAwayEndsNothing has the leader's visitor and all but one of its
 // followers leave: the one fetch goes on, for the one who stays.
 func TestWhoGoesAwayEndsNothing(t *testing.T) {
