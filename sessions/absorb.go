@@ -230,6 +230,8 @@ func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
 	if p.empty() && len(data) == 0 {
 		return nil
 	}
+	ctx, done := v.within(ctx)
+	defer done()
 	r := v.rec
 	next := r.clone()
 	var evicted []cookie

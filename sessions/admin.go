@@ -292,7 +292,8 @@ func (t *Terminator) ended(ctx context.Context, e End) {
 	if len(e.Sessions)+len(e.Users) == 0 && !e.All {
 		return
 	}
-	if err := t.opt().Ended(ctx, e); err != nil {
+	// It has a time of its own, and is not to be given up half-way.
+	if err := t.opt().Ended(context.WithoutCancel(ctx), e); err != nil {
 		t.warn("not every edge has acknowledged that a session ended", err)
 	}
 }

@@ -14,6 +14,8 @@ func (v *Visitor) keepAnonymous(ctx context.Context, req *http.Request, p *plan,
 	if p.empty() && len(data) == 0 || v.finished {
 		return nil
 	}
+	ctx, done := v.within(ctx)
+	defer done()
 	next, _ := v.apply(v.jar(), p)
 	fits := len(data) == 0
 	for i := range next {
@@ -88,6 +90,8 @@ func (v *Visitor) overtaken(ctx context.Context) bool {
 	}
 	late := t.opt().Now().UnixMilli()-v.at > tombstoneLife.Milliseconds()
 	if !late && !t.isDown() {
+		ctx, cancel := t.within(ctx)
+		defer cancel()
 		// A record that is over is no string, and so an error.
 		value, err := t.opt().Client.Get(ctx, t.recordKey(i)).Result()
 		t.heard(ctx, err)

@@ -117,7 +117,7 @@ func (t *Terminator) askDjango(ctx context.Context, jar []cookie) (string, error
 	if at < 0 || !djangoKey(jar[at].value) {
 		return "", nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.ProbeTimeout)
+	ctx, cancel := t.within(ctx)
 	defer cancel()
 	blob, err := o.Django.Get(ctx, strings.ReplaceAll(o.DjangoKey, "{sessionid}", jar[at].value)).Bytes()
 	if err != nil {

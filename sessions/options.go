@@ -42,6 +42,9 @@ type Options struct {
 	CSRF     CSRFMode
 	Identity IdentityOptions
 	JWT      JWTOptions
+	// Timeout is the longest that one request waits for Redis, all that it asks
+	// together. 500ms.
+	Timeout time.Duration
 	// OfflineGrace is how long a locally cached record serves while Redis
 	// cannot be reached. 5s; negative: not at all.
 	OfflineGrace time.Duration
@@ -225,6 +228,7 @@ func (o *Options) defaults() {
 	or(&o.JWT.Alg, "EdDSA")
 	or(&o.JWT.TTL, time.Minute)
 	or(&o.JWT.Audience, o.Upstream)
+	or(&o.Timeout, 500*time.Millisecond)
 	or(&o.OfflineGrace, 5*time.Second)
 	or(&o.LocalRecords, 100000)
 	if o.Logger == nil {

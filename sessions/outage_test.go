@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"umbral/proxy/store"
 )
 
 // visitor is a resolved visitor who sends these Cookie lines.
@@ -88,6 +90,48 @@ func TestRedisGone(t *testing.T) {
 			}
 			signedIn(t, e, "3")
 		})
+	}
+}
+
+// TestARequestWaitsForRedisOnce, whatever it would ask, and however often the
+// client connects and tries: these are the clients of serve.
+func TestARequestWaitsForRedisOnce(t *testing.T) {
+	s := startRedis(t)
+	edge := func(o func(*Options)) *edge {
+		client, err := store.Connect(store.Address{URL: "redis://" + s.addr, Timeout: redisTimeout})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = client.Close() })
+		return newEdge(t, s, &app{}, func(opt *Options) {
+			opt.Client, opt.Timeout = client, redisTimeout
+			o(opt)
+		})
+	}
+	forgetful := edge(func(o *Options) { o.LocalRecords = -1 })
+	knowing := edge(func(o *Options) { o.Alone = true })
+	fresh := edge(func(*Options) {}) // without a connection yet
+	unknown, known, sealed := signedIn(t, forgetful, "1"), signedIn(t, knowing, "2"), knowing.browser(t)
+	sealed.do("GET", "/form")
+	known.do("GET", "/")
+	_ = s.cmd.Process.Signal(syscall.SIGSTOP)
+	defer func() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }()
+	for what, ask := range map[string]func() *answer{
+		"a page":                         func() *answer { return unknown.send("GET", "/") },
+		"a cookie":                       func() *answer { return known.send("GET", "/?set=x=1") },
+		"a sign-in over another":         func() *answer { return known.send("POST", "/login?user=3") },
+		"a sign-in over a sealed cookie": func() *answer { return sealed.send("POST", "/login?user=3") },
+		"a first sign-in":                func() *answer { return fresh.browser(t).send("POST", "/login") },
+		"a sign-out":                     func() *answer { return known.send("GET", "/logout") },
+		"a sign-out everywhere":          func() *answer { return known.send("GET", "/control/?h="+HeaderSessionLogout+":all") },
+	} {
+		began := time.Now()
+		if a := ask(); a.StatusCode != 503 || len(a.set) > 0 {
+			t.Errorf("%s: %d %v", what, a.StatusCode, a.set)
+		}
+		if d := time.Since(began); d > redisTimeout*3/2 {
+			t.Errorf("%s takes %v", what, d)
+		}
 	}
 }
 

@@ -220,6 +220,8 @@ func (t *Terminator) run(ctx context.Context, s *redis.Script, key string, args 
 	if t.isDown() {
 		return redis.NewCmdResult(nil, errDown)
 	}
+	ctx, cancel := t.within(ctx)
+	defer cancel()
 	cmd := s.Run(ctx, t.opt().Client, []string{key}, args...)
 	t.heard(ctx, cmd.Err())
 	return cmd
@@ -258,7 +260,7 @@ const (
 )
 
 // read asks Redis for a record, in one round trip (one more for a request
-// that comes with a token that was moved to a new secret).
+// that comes with a token that was moved to a new secret). ctx is to bound it.
 func (t *Terminator) read(ctx context.Context, s *secret, tok token) (*record, presence, error) {
 	i := s.id(&tok)
 	if t.isDown() {
@@ -303,6 +305,8 @@ func isWrongType(err error) bool {
 // forwarded follows the tombstone of a record that was moved to a new first
 // secret; every other tombstone is the end.
 func (t *Terminator) forwarded(ctx context.Context, s *secret, tok token, i id) (*record, presence, error) {
+	ctx, cancel := t.within(ctx)
+	defer cancel()
 	v, err := t.opt().Client.Get(ctx, t.recordKey(i)).Bytes()
 	switch {
 	case err == redis.Nil || isWrongType(err):

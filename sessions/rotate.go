@@ -26,6 +26,8 @@ func (v *Visitor) signIn(ctx context.Context, req *http.Request, p *plan, ctl *c
 	if uid == "" && old != nil && !p.newAuth {
 		uid = old.meta.user // the same cookie in auth: the same user
 	}
+	ctx, done := v.within(ctx)
+	defer done()
 	m := meta{created: v.at, user: uid, identified: v.at}
 	if old != nil || uid != "" || unsafe(req.Method) {
 		m.signedIn = v.at
@@ -122,6 +124,8 @@ func (t *Terminator) unregister(ctx context.Context, r *record) {
 		}
 	}
 	if r.meta.signedIn == 0 {
+		ctx, cancel := t.within(ctx)
+		defer cancel()
 		t.opt().Client.ZRem(ctx, t.anonKey(), r.session)
 	}
 }
@@ -152,7 +156,7 @@ func (v *Visitor) begin(ctx context.Context, jar []cookie, data []datum, m meta)
 	}
 	made, err := t.create(ctx, r)
 	if err != nil {
-		t.unregister(ctx, r)
+		t.behind(func(ctx context.Context) { t.unregister(ctx, r) })
 		return err
 	}
 	if !made || t.marks.Load().hit(r) {
@@ -169,7 +173,7 @@ func (v *Visitor) begin(ctx context.Context, jar []cookie, data []datum, m meta)
 		err = t.bury(ctx, v.secret.id(&v.token))
 	}
 	if err != nil {
-		t.discard(ctx, r)
+		t.behind(func(ctx context.Context) { t.discard(ctx, r) })
 		return err
 	}
 	t.count(Created)
@@ -189,7 +193,9 @@ func (t *Terminator) bury(ctx context.Context, i id) error {
 
 // discard undoes a record that nobody has been told of.
 func (t *Terminator) discard(ctx context.Context, r *record) {
-	t.opt().Client.Unlink(ctx, t.recordKey(r.id))
+	short, cancel := t.within(ctx)
+	defer cancel()
+	t.opt().Client.Unlink(short, t.recordKey(r.id))
 	t.unregister(ctx, r)
 }
 
@@ -263,13 +269,13 @@ func (v *Visitor) rotate(ctx context.Context, old *record, jar []cookie, data []
 func (t *Terminator) replace(ctx context.Context, old, next *record, tomb []byte, mine bool) (won bool, err error) {
 	made, err := t.create(ctx, next)
 	if err != nil {
-		t.unregister(ctx, next)
+		t.behind(func(ctx context.Context) { t.unregister(ctx, next) })
 		return false, err
 	}
 	left, p, err := t.retire(ctx, old.id, tomb, false)
 	if err != nil {
 		if made && mine {
-			t.discard(ctx, next)
+			t.behind(func(ctx context.Context) { t.discard(ctx, next) })
 		}
 		return false, err
 	}

@@ -11,7 +11,9 @@ import (
 func (v *Visitor) signOut(ctx context.Context, p *plan, all bool) error {
 	t, r := v.t, v.rec
 	next, _ := v.apply(r.jar, p)
-	_, was, err := t.retire(ctx, r.id, tombstone, false)
+	short, done := v.within(ctx) // not for the other edges' word, and a user's many sessions
+	defer done()
+	_, was, err := t.retire(short, r.id, tombstone, false)
 	if err != nil {
 		return err
 	}
@@ -20,7 +22,7 @@ func (v *Visitor) signOut(ctx context.Context, p *plan, all bool) error {
 		v.rec, v.gone, v.silent = nil, true, true
 		return nil
 	}
-	t.unregister(ctx, r)
+	t.unregister(short, r)
 	t.count(Ended)
 	end := End{Sessions: []string{r.session}}
 	if r.owner != "" {
@@ -89,6 +91,8 @@ func (v *Visitor) settleAdoption(ctx context.Context, req *http.Request, resp *h
 		uid = t.identify(ctx, req, next)
 	}
 	v.sealed = nil
+	ctx, done := v.within(ctx)
+	defer done()
 	err := v.begin(ctx, next, ctl.data, meta{created: v.at, signedIn: v.at, user: uid, identified: v.at})
 	if err != nil {
 		v.also, v.sealed = nil, &sealedJar{cookies: adopted}

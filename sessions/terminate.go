@@ -312,6 +312,8 @@ func (t *Terminator) find(ctx context.Context, s *secret, tok token) (*record, p
 		return known, found, nil
 	}
 	epoch := t.local.epoch(i)
+	ctx, cancel := t.within(ctx)
+	defer cancel()
 	r, p, err := t.read(ctx, s, tok)
 	if err != nil {
 		if known != nil && t.inGrace(now) && !t.over(known, now) {

@@ -47,7 +47,8 @@ type Visitor struct {
 	// rotated or signed out a moment ago; nothing may be set.
 	gone, silent bool
 	finished     bool
-	digest       string // of what is sealed
+	digest       string        // of what is sealed
+	waited       time.Duration // for Redis
 
 	// What Finish says to the browser.
 	out    string // our Set-Cookie
@@ -84,11 +85,15 @@ func (v *Visitor) Resolve(ctx context.Context) error {
 	if v.mode == inSealed {
 		v.resolved = true
 		if v.old && !v.looking {
+			ctx, done := v.within(ctx)
+			defer done()
 			v.reseal(ctx)
 		}
 		return nil
 	}
+	began := time.Now()
 	r, p, err := v.t.find(ctx, v.secret, v.token)
+	v.waited += time.Since(began)
 	if err != nil {
 		return err
 	}
@@ -106,6 +111,8 @@ func (v *Visitor) Resolve(ctx context.Context) error {
 		case r.secret != v.secret:
 			v.reissue(r) // it has moved already
 		case v.old:
+			ctx, done := v.within(ctx)
+			defer done()
 			v.move(ctx)
 		}
 	}
@@ -351,8 +358,16 @@ func (v *Visitor) Finish(h http.Header) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.finished = true
-	if v.silent || v.gone && v.out != "" && v.overtaken(v.ctx) {
+	if v.silent {
 		return
+	}
+	if v.gone && v.out != "" {
+		ctx, done := v.within(v.ctx)
+		late := v.overtaken(ctx)
+		done()
+		if late {
+			return
+		}
 	}
 	if v.out != "" {
 		h.Add("Set-Cookie", v.out)

@@ -48,7 +48,7 @@ func (e *edge) sessionOptions(file *config.File, client redis.UniversalClient) (
 		JWT: sessions.JWTOptions{
 			Alg: s.Identity.JWT.Alg, TTL: s.Identity.JWT.TTL, Audience: s.Identity.JWT.Audience,
 		},
-		OfflineGrace: s.OfflineGrace, Upstream: e.set.Upstreams[0].Host, Alone: e.embedded != nil,
+		Timeout: e.set.RedisTimeout, OfflineGrace: s.OfflineGrace, Upstream: e.set.Upstreams[0].Host, Alone: e.embedded != nil,
 		Logger: e.log.Named("sessions"), Ended: e.sessionsEnded,
 		Probe: func(ctx context.Context, r *http.Request) (*http.Response, error) {
 			return e.origin.RoundTrip(r.WithContext(ctx))
