@@ -251,7 +251,7 @@ func (f *fetch) perform(ctx context.Context) bool {
 		case r.Status == http.StatusRequestedRangeNotSatisfiable && f.completes:
 			resp.Body.Close()
 			f.whole()
-		case cachepolicy.ErrorStatus(r.Status) && f.serveStale(cachepolicy.ServerError, r.Status):
+		case cachepolicy.ErrorStatus(r.Status) && f.serveStale(cachepolicy.ServerError, r.Status, nil):
 			resp.Body.Close()
 			f.cancel()
 			return false

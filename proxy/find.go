@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"umbral/cachepolicy"
@@ -111,7 +112,7 @@ func (p *Proxy) learns(ctx context.Context, route *Route, f *found, in reach) bo
 func (p *Proxy) findUnder(ctx context.Context, route *Route, ask *cachepolicy.Request, key cachepolicy.Key, in reach) found {
 	f := found{primary: key, key: key, reason: cachepolicy.NotStored}
 	e, err := p.lookup(ctx, key, in)
-	if err != nil {
+	if err != nil && !errors.Is(err, context.Canceled) { // then it is the visitor who has gone
 		f.reason = cachepolicy.StoreDown
 	}
 	if e == nil {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -201,7 +202,7 @@ func (f *fetch) failed(err error) {
 	if f.held != nil && errors.Is(err, ErrOverloaded) {
 		f.held.Yield() // the other edges may well have room
 	}
-	if f.serveStale(cachepolicy.Unreachable, 0) {
+	if f.serveStale(cachepolicy.Unreachable, 0, err) {
 		return
 	}
 	f.give(answer{err: unvalidated(f.plan.found.entry, err)})
@@ -215,12 +216,12 @@ func unvalidated(e *store.Entry, err error) error {
 }
 
 // serveStale answers from what is stored although it is stale, if the rules
-// allow it after such a failure.
-func (f *fetch) serveStale(why cachepolicy.Failure, status int) bool {
+// allow it after such a failure: the app's own status, or err.
+func (f *fetch) serveStale(why cachepolicy.Failure, status int, err error) bool {
 	if !f.p.mayServeStale(f.route, &f.plan, why) {
 		return false
 	}
-	noteStale(&f.status, why, status)
+	noteStale(&f.status, status, err)
 	f.give(answer{entry: f.plan.found.entry})
 	return true
 }
@@ -231,11 +232,11 @@ func (p *Proxy) mayServeStale(route *Route, pl *plan, why cachepolicy.Failure) b
 	return e != nil && pl.decision.Reason != cachepolicy.PartMismatch && route.StaleOnError(e.Response, why, p.now())
 }
 
-func noteStale(s *cachepolicy.Status, why cachepolicy.Failure, status int) {
-	s.FwdStatus = status
-	s.Detail = cachepolicy.AppUnreachable
-	if why == cachepolicy.ServerError {
-		s.Detail = cachepolicy.AppError
+// noteStale says why, and nothing of the answer that there was going to be.
+func noteStale(s *cachepolicy.Status, status int, err error) {
+	*s = cachepolicy.Status{Fwd: s.Fwd, FwdStatus: status, Collapsed: s.Collapsed, Detail: cachepolicy.AppError}
+	if err != nil {
+		s.Detail = cmp.Or(RefusalFor(err).Reason, cachepolicy.AppUnreachable)
 	}
 }
 
@@ -246,6 +247,6 @@ func (p *Proxy) instead(x *Exchange, why cachepolicy.Failure, status int, err er
 	if !p.mayServeStale(x.Route, &x.plan, why) {
 		return unvalidated(e, err)
 	}
-	noteStale(&x.Status, why, status)
+	noteStale(&x.Status, status, err)
 	return settled{answer{entry: e, status: x.Status}}
 }
