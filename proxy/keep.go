@@ -34,11 +34,13 @@ func (f *fetch) collect(ctx context.Context, c *capture, e *store.Entry) (bool, 
 	madeTag(e.Response, e.Body)
 	why := f.p.place(ctx, f.route, &f.ask, &f.plan.found, e)
 	f.p.refused.remove(f.plan.found.primary)
-	if why == cachepolicy.None {
-		f.landed() // before the visitor asks for more
+	if why != cachepolicy.None {
+		f.notKept(why)
+	}
+	if why == cachepolicy.None || why == cachepolicy.Purged {
+		f.landed() // before the visitor asks for more; what is purged one of the others fetches again
 	} else {
 		f.ended() // there will be nothing to find
-		f.notKept(why)
 	}
 	if !f.given {
 		f.give(answer{entry: e, news: true})

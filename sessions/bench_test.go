@@ -51,7 +51,7 @@ func signedInAt(t testing.TB, s *server, held bool) (*Terminator, string) {
 	b.do("POST", "/login?user=42")
 	cookie := "umbral=" + b.cookies["umbral"]
 	if held {
-		eventually(t, 10*time.Second, "the record is held", func() bool {
+		eventually(t, 30*time.Second, "the record is held", func() bool {
 			b.send("GET", "/")
 			return e.term.Stats().Cached > 0
 		})

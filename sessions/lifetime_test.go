@@ -106,13 +106,13 @@ func TestLifetime(t *testing.T) {
 			t.Errorf("ttl %v after a touch", ttl)
 		}
 		s.client.PExpire(ctx, key, time.Millisecond)
-		eventually(t, time.Second, "idle time-out", func() bool { return b.send("GET", "/").anonymous() })
+		eventually(t, 30*time.Second, "idle time-out", func() bool { return b.send("GET", "/").anonymous() })
 		gone(t, b)
 	})
 	t.Run("a cached record idles out by the edge's clock", func(t *testing.T) {
 		e := newEdge(t, s, &app{}, func(o *Options) { o.Lifetime.Idle = 100 * time.Second }).started(t)
 		b := signedIn(t, e, "1")
-		eventually(t, time.Second, "cached", func() bool { in(t, b); return e.term.Stats().Cached > 0 })
+		eventually(t, 30*time.Second, "cached", func() bool { in(t, b); return e.term.Stats().Cached > 0 })
 		e.clock.advance(101 * time.Second)
 		gone(t, b)
 	})
@@ -231,7 +231,7 @@ func TestNeedsApp(t *testing.T) {
 		t.Error("with more than a quarter left")
 	}
 	e.clock.advance(20 * time.Second)
-	eventually(t, time.Second, "cached", func() bool { visitor(t, e.term, "umbral="+b.cookies["umbral"]); return e.term.Stats().Cached > 0 })
+	eventually(t, 30*time.Second, "cached", func() bool { visitor(t, e.term, "umbral="+b.cookies["umbral"]); return e.term.Stats().Cached > 0 })
 	first, second := visit(), visit()
 	if !first || second {
 		t.Errorf("%v %v: one request is let through", first, second)

@@ -28,7 +28,7 @@ func eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 func (e *edge) started(t testing.TB) *edge {
 	t.Helper()
 	e.term.Start(context.Background())
-	eventually(t, 5*time.Second, "tracking", func() bool { return e.term.Stats().Tracking })
+	eventually(t, 30*time.Second, "tracking", func() bool { return e.term.Stats().Tracking })
 	return e
 }
 
@@ -82,7 +82,7 @@ func TestParallelRequests(t *testing.T) {
 		for _, edge := range []*edge{e, f} {
 			missing := ""
 			// The other edge hears of the last write by push.
-			eventually(t, time.Second, "all cookies on each edge", func() bool {
+			eventually(t, 30*time.Second, "all cookies on each edge", func() bool {
 				line := (&browser{t: t, edge: edge, cookies: b.cookies}).send("GET", "/").value("cookie") + ";"
 				missing = ""
 				for i := range 50 {
@@ -183,7 +183,7 @@ func TestParallelRequests(t *testing.T) {
 		}
 		all.Wait()
 		for _, edge := range []*edge{e, f} {
-			eventually(t, time.Second, "signed out on each edge", func() bool {
+			eventually(t, 30*time.Second, "signed out on each edge", func() bool {
 				c := &browser{t: t, edge: edge, cookies: b.cookies}
 				return c.send("GET", "/").anonymous()
 			})

@@ -144,7 +144,7 @@ func TestLease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		gone.Start(bg)
+		gone.Start()
 		if _, held, err := gone.Leases().Acquire(bg, storetest.Key("kept"), time.Hour); !held || err != nil {
 			t.Fatal(held, err)
 		}
