@@ -155,7 +155,7 @@ func (v *Visitor) apply(jar []cookie, p *plan) (next, evicted []cookie) {
 // background goroutine; once Finish has been called, it can change a record
 // but no longer the browser's cookie. It must be called for each answer to a
 // request that carried the visitor's jar, with or without Set-Cookie, and for
-// no other.
+// no other but that of an [Visitor.Unresolved] one, whose jar nobody knows.
 func (v *Visitor) Absorb(ctx context.Context, req *http.Request, resp *http.Response, obey bool) (changed bool, err error) {
 	t := v.t
 	userHeader := ""
@@ -179,11 +179,26 @@ func (v *Visitor) Absorb(ctx context.Context, req *http.Request, resp *http.Resp
 		t.count(LateAnswer)
 		return p.changed(), nil
 	}
+	if v.failed != nil {
+		return true, v.decline(&p, &ctl)
+	}
 	v.expose(lines, req)
 	if v.adopting {
 		return true, v.settleAdoption(ctx, req, resp, &p, &ctl)
 	}
 	return p.changed() || !ctl.empty(), v.absorb(ctx, req, &p, &ctl)
+}
+
+// decline takes in nothing of an answer to a visitor whose record could not be
+// read: the request went up without the jar, as anybody's, and what is set on
+// anybody must not take the place of the session in the browser. What the app
+// said of this one session, or a session that it opened, cannot be passed over
+// in silence.
+func (v *Visitor) decline(p *plan, ctl *control) error {
+	if p.newAuth || ctl.user != "" || ctl.logout != keep || len(ctl.data) > 0 {
+		return v.failed
+	}
+	return nil
 }
 
 // absorb decides: out, in, or just other values.

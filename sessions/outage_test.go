@@ -91,6 +91,59 @@ func TestRedisGone(t *testing.T) {
 	}
 }
 
+// An answer to a request that went up without the jar, for that could not be
+// read, says nothing of the session: the cookie is left alone (SESSIONS.md §4).
+func TestAnAnswerToAVisitorWhoseRecordCannotBeRead(t *testing.T) {
+	s := startRedis(t)
+	e := newEdge(t, s, &app{}, nil)
+	b := signedIn(t, e, "1")
+	for _, tt := range []struct {
+		name    string
+		fields  []string
+		changed bool
+		err     error
+	}{
+		{"nothing", nil, false, nil},
+		{"a cookie that could be sealed", []string{"Set-Cookie: csrftoken=x; Path=/"}, true, nil},
+		{"a cookie that could not", []string{"Set-Cookie: cart=1; Path=/"}, true, nil},
+		{"a cookie taken away", []string{"Set-Cookie: sessionid=; Max-Age=0; Path=/"}, true, nil},
+		{"nobody is signed in", []string{HeaderSessionUser + ": anonymous"}, true, nil},
+		{"a sign-in", []string{"Set-Cookie: sessionid=x; Path=/"}, true, ErrUnavailable},
+		{"a user", []string{HeaderSessionUser + ": 7"}, true, ErrUnavailable},
+		{"a sign-out", []string{HeaderSessionLogout + ": all"}, true, ErrUnavailable},
+		{"a datum", []string{HeaderSessionSet + `: a="b"`}, true, ErrUnavailable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			req, _ := http.NewRequest("GET", "http://app.test/", nil)
+			req.Header.Set("Cookie", "umbral="+b.cookies["umbral"])
+			v := e.term.Visit(t.Context(), req)
+			over, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := v.Resolve(over); !errors.Is(err, ErrUnavailable) || !v.Unresolved() {
+				t.Fatalf("%v %v", err, v.Unresolved())
+			}
+			if err := v.Resolve(t.Context()); !errors.Is(err, ErrUnavailable) {
+				t.Errorf("asked for twice in one request: %v", err)
+			}
+			resp := &http.Response{StatusCode: 200, Header: http.Header{}, Request: req}
+			for _, f := range tt.fields {
+				name, value, _ := strings.Cut(f, ": ")
+				resp.Header.Add(name, value)
+			}
+			changed, err := v.Absorb(t.Context(), req, resp, true)
+			if changed != tt.changed || !errors.Is(err, tt.err) || len(resp.Header) > 0 {
+				t.Errorf("%v %v %v", changed, err, resp.Header)
+			}
+			if v.Finish(resp.Header); len(resp.Header) > 0 {
+				t.Errorf("the browser is told %v", resp.Header)
+			}
+		})
+	}
+	if a := b.do("GET", "/"); a.anonymous() {
+		t.Errorf("signed out: %s", a.body)
+	}
+}
+
 func mustID(t testing.TB, s string) id {
 	t.Helper()
 	i, ok := parseID(s)
