@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"sync"
 
 	"github.com/gorilla/securecookie"
@@ -89,7 +90,9 @@ func newSecret(raw []byte) (*secret, error) {
 	return s, nil
 }
 
-func newSecrets(raw [][]byte) ([]*secret, error) {
+// newSecrets keeps those of known that are among raw: what verified or was read
+// under a secret is told from the rest by the secret it points to.
+func newSecrets(raw [][]byte, known []*secret) ([]*secret, error) {
 	if len(raw) == 0 {
 		return nil, errors.New("sessions: no secret")
 	}
@@ -99,10 +102,15 @@ func newSecrets(raw [][]byte) ([]*secret, error) {
 		if err != nil {
 			return nil, err
 		}
+		if i := slices.IndexFunc(known, s.same); i >= 0 {
+			s = known[i]
+		}
 		out = append(out, s)
 	}
 	return out, nil
 }
+
+func (s *secret) same(other *secret) bool { return hmac.Equal(s.hs, other.hs) }
 
 func newGCM(key []byte) (cipher.AEAD, error) {
 	b, err := aes.NewCipher(key)

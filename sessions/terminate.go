@@ -73,7 +73,11 @@ func (t *Terminator) Configure(o Options) error {
 // Reload takes other secrets: the first signs, all verify. On an error the
 // old ones stay.
 func (t *Terminator) Reload(raw [][]byte) error {
-	secrets, err := newSecrets(raw)
+	var known []*secret
+	if p := t.secrets.Load(); p != nil {
+		known = *p
+	}
+	secrets, err := newSecrets(raw, known)
 	if err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (v *Visitor) Resolve(ctx context.Context) error {
 		v.rec = r
 		switch {
 		case v.looking:
-		case r.secret != v.secret:
+		case r.token != v.token:
 			v.reissue(r) // it has moved already
 		case v.old:
 			v.move(ctx)
