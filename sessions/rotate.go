@@ -53,12 +53,24 @@ func (v *Visitor) signIn(ctx context.Context, req *http.Request, p *plan, ctl *c
 	return err
 }
 
+// draft is what a new record is to hold.
+type draft struct {
+	secret *secret
+	token  token
+	jar    []cookie
+	data   []datum
+	meta   meta
+	// old is the record whose place it takes, nil for none.
+	old *record
+}
+
 // prepare makes the record of a new token and registers it with its user.
-func (t *Terminator) prepare(ctx context.Context, s *secret, tok token, jar []cookie, data []datum, m meta) (*record, error) {
-	r, err := newRecord(s, tok)
+func (t *Terminator) prepare(ctx context.Context, d draft) (*record, error) {
+	r, err := newRecord(d.secret, d.token)
 	if err != nil {
 		return nil, err
 	}
+	m := d.meta
 	since := m.signedIn
 	if since == 0 {
 		since = m.created
@@ -66,14 +78,14 @@ func (t *Terminator) prepare(ctx context.Context, s *secret, tok token, jar []co
 	if m.deadline == 0 {
 		m.deadline = since + t.opt().Lifetime.Absolute.Milliseconds()
 	}
-	r.meta, r.jar, r.data = m, slices.Clone(jar), data
+	r.meta, r.jar, r.data = m, slices.Clone(d.jar), d.data
 	for i := range r.jar {
 		r.version = max(r.version, r.jar[i].version)
 	}
 	expires, has := r.authExpiry(t.opt().Cookies.Auth)
 	r.meta.persistent = has && expires != 0
 	if m.user != "" {
-		if r.meta.generation, err = t.register(ctx, r); err != nil {
+		if r.meta.generation, err = t.register(ctx, r, d.old); err != nil {
 			return nil, err
 		}
 	}
@@ -81,12 +93,17 @@ func (t *Terminator) prepare(ctx context.Context, s *secret, tok token, jar []co
 	return r, nil
 }
 
-// register adds the session to its user's; sessions over per_user go.
-func (t *Terminator) register(ctx context.Context, r *record) (generation string, err error) {
+// register adds the session to its user's, in the place of old unless nil;
+// sessions over per_user go.
+func (t *Terminator) register(ctx context.Context, r, old *record) (generation string, err error) {
+	replaced := ""
+	if old != nil {
+		replaced = old.session
+	}
 	now := t.opt().Now().UnixMilli()
 	u := r.secret.userKey(t.opt().Identity.Realm, r.meta.user)
 	vals, err := t.run(ctx, scriptRegister, t.userKey(u), r.id.String(), r.meta.signedIn, r.meta.deadline,
-		now, newGeneration(now), max(t.opt().Limits.PerUser, 0)).Slice()
+		now, newGeneration(now), max(t.opt().Limits.PerUser, 0), replaced).Slice()
 	if err != nil {
 		return "", t.unavailable(err)
 	}
@@ -129,7 +146,7 @@ func (t *Terminator) unregister(ctx context.Context, r *record) {
 // begin opens a record for a visitor who has none.
 func (v *Visitor) begin(ctx context.Context, jar []cookie, data []datum, m meta) error {
 	t := v.t
-	r, err := t.prepare(ctx, t.first(), newToken(), jar, data, m)
+	r, err := t.prepare(ctx, draft{secret: t.first(), token: newToken(), jar: jar, data: data, meta: m})
 	if errors.Is(err, errBarred) {
 		v.bar()
 		return nil
@@ -223,7 +240,7 @@ func (v *Visitor) reissue(r *record) {
 // rotate replaces old by a record with another token.
 func (v *Visitor) rotate(ctx context.Context, old *record, jar []cookie, data []datum, m meta) error {
 	t := v.t
-	r, err := t.prepare(ctx, t.first(), newToken(), jar, data, m)
+	r, err := t.prepare(ctx, draft{secret: t.first(), token: newToken(), jar: jar, data: data, meta: m, old: old})
 	if errors.Is(err, errBarred) {
 		v.bar()
 		return nil
@@ -332,7 +349,7 @@ func (v *Visitor) move(ctx context.Context) {
 	t, old := v.t, v.rec
 	s := t.first()
 	sum := s.record.of("moved", string(old.token[:]))
-	next, err := t.prepare(ctx, s, token(sum[:28]), old.jar, old.data, old.meta)
+	next, err := t.prepare(ctx, draft{secret: s, token: token(sum[:28]), jar: old.jar, data: old.data, meta: old.meta, old: old})
 	if err != nil {
 		if errors.Is(err, errBarred) {
 			v.rec, v.gone = nil, true
