@@ -255,6 +255,9 @@ func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
 	args := []any{strconv.FormatUint(r.version, 10), v.t.ttl(next, now).Milliseconds(), limit}
 	add := func(op, field string, blob []byte) { args = append(args, op, field, blob) }
 	for _, c := range slices.Concat(p.set, p.refresh) {
+		if inJar(evicted, c.name, c.path) >= 0 {
+			continue // a field is written once: a second write would meet the first
+		}
 		op := "s"
 		if slices.Contains(v.t.opt().Cookies.Auth, c.name) {
 			op = "e"
@@ -263,7 +266,9 @@ func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
 		add(op, f, blob)
 	}
 	for _, c := range slices.Concat(p.remove, evicted) {
-		add("s", r.keys.name(kindCookie, c.name, c.path), nil)
+		if inJar(r.jar, c.name, c.path) >= 0 { // else there is nothing to delete
+			add("s", r.keys.name(kindCookie, c.name, c.path), nil)
+		}
 	}
 	for i := range data {
 		f, blob := r.sealDatum(&data[i])
