@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -208,10 +209,11 @@ func (v *Visitor) absorb(ctx context.Context, req *http.Request, p *plan, ctl *c
 		_, in = v.rec.authExpiry(v.t.opt().Cookies.Auth)
 	}
 	out := !in && p.leftAuth || ctl.anonymous || ctl.logout == current || ctl.logout == everywhere
+	before := v.rec
 	var err error
 	switch {
 	case out && v.rec != nil:
-		return v.signOut(ctx, p, ctl.logout == everywhere)
+		return v.signOut(ctx, p, ctl.logout)
 	case out:
 		// Nobody to sign out; what is left may be sealed.
 		return v.keepAnonymous(ctx, req, p, nil)
@@ -225,8 +227,8 @@ func (v *Visitor) absorb(ctx context.Context, req *http.Request, p *plan, ctl *c
 	default:
 		err = v.keepAnonymous(ctx, req, p, ctl.data)
 	}
-	if err == nil && ctl.logout == others && v.rec != nil && !v.silent {
-		err = v.signOutOthers(ctx)
+	if err == nil && ctl.logout == others {
+		err = v.t.signOutOthers(ctx, cmp.Or(v.rec, before))
 	}
 	return err
 }
@@ -245,6 +247,11 @@ func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
 	if p.empty() && len(data) == 0 {
 		return nil
 	}
+	return v.writeSince(ctx, v.rec.version, p, data)
+}
+
+// writeSince is write where the jar that went up had that version.
+func (v *Visitor) writeSince(ctx context.Context, version uint64, p *plan, data []datum) error {
 	r := v.rec
 	next := r.clone()
 	var evicted []cookie
@@ -252,7 +259,7 @@ func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
 	next.data = mergeData(r.data, data)
 	now := v.t.opt().Now().UnixMilli()
 	limit := 2*max(v.t.opt().Limits.Cookies, 64) + 2*maxData + 8
-	args := []any{strconv.FormatUint(r.version, 10), v.t.ttl(next, now).Milliseconds(), limit}
+	args := []any{strconv.FormatUint(version, 10), v.t.ttl(next, now).Milliseconds(), limit}
 	add := func(op, field string, blob []byte) { args = append(args, op, field, blob) }
 	for _, c := range slices.Concat(p.set, p.refresh) {
 		if inJar(evicted, c.name, c.path) >= 0 {
@@ -281,16 +288,22 @@ func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
 	for i := 0; len(r.dead)-i > 32; i++ {
 		add("f", r.dead[i], nil)
 	}
-	return v.writeTo(ctx, r, next, args)
+	if moved, err := v.writeTo(ctx, r, next, args); moved == nil || err != nil {
+		return err
+	}
+	return v.writeSince(ctx, version, p, data)
 }
 
-func (v *Visitor) writeTo(ctx context.Context, r, next *record, args []any) error {
+// writeTo runs scriptWrite on r, which then is next. It gives the record that r
+// has moved to meanwhile, and that is now the visitor's, where nothing has been
+// written for that.
+func (v *Visitor) writeTo(ctx context.Context, r, next *record, args []any) (moved *record, err error) {
 	t := v.t
 	t.local.drop(r.id)
 	done, err := t.run(ctx, scriptWrite, t.recordKey(r.id), args...).Int64Slice()
 	t.local.drop(r.id)
 	if err != nil {
-		return t.unavailable(err)
+		return nil, t.unavailable(err)
 	}
 	if len(done) == 1 && done[0] < 0 {
 		return v.lost(ctx, r, done[0] == -1)
@@ -304,28 +317,29 @@ func (v *Visitor) writeTo(ctx context.Context, r, next *record, args []any) erro
 	next.expires.Store(r.expires.Load())
 	next.finish(t)
 	v.rec = next
-	return nil
+	return nil, nil
 }
 
-// lost: the record went while the app was working. Nothing is revived.
-func (v *Visitor) lost(ctx context.Context, r *record, tomb bool) error {
+// lost: the record went while the app was working. Nothing is revived, but
+// where the secret has changed meanwhile the session goes on.
+func (v *Visitor) lost(ctx context.Context, r *record, tomb bool) (moved *record, err error) {
 	t := v.t
-	t.count(LateAnswer)
 	if tomb {
 		moved, p, err := t.forwarded(ctx, r.secret, r.token, r.id)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if p == found { // the secret changed meanwhile, the session goes on
+		if p == found {
 			v.reissue(moved)
 			v.rec = moved
-			return nil
+			return moved, nil
 		}
 	}
+	t.count(LateAnswer)
 	// Even without a tombstone the browser may hold another cookie by now:
 	// the next request with this one has it taken away.
 	v.rec, v.gone, v.silent = nil, true, true
-	return nil
+	return nil, nil
 }
 
 // mergeData is old with other's members in their place; an empty value
@@ -348,7 +362,7 @@ func mergeData(old, other []datum) []datum {
 func (r *record) clone() *record {
 	n := &record{
 		secret: r.secret, token: r.token, id: r.id, keys: r.keys, version: r.version,
-		meta: r.meta, jar: r.jar, data: r.data, dead: r.dead,
+		meta: r.meta, jar: r.jar, data: r.data, dead: r.dead, floor: r.floor,
 	}
 	n.expires.Store(r.expires.Load())
 	n.probation.Store(r.probation.Load())

@@ -53,8 +53,20 @@ func (v *Visitor) logout(r *http.Request) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.rec == nil {
+	if v.rec != nil {
+		return v.signOut(r.Context(), &plan{}, current)
+	}
+	if !v.silent || v.mode != inSession {
 		return nil
 	}
-	return v.signOut(r.Context(), &plan{}, false)
+	// It has another token since a moment ago.
+	tomb, err := v.t.tomb(r.Context(), v.secret.id(&v.token))
+	if err != nil {
+		return err
+	}
+	ended, err := v.t.signOutHeir(r.Context(), tomb, current)
+	if ended {
+		v.leave(r.Context(), nil)
+	}
+	return err
 }

@@ -118,11 +118,17 @@ func (t *Terminator) forwarded(ctx context.Context, s *secret, tok token, i id) 
 	case string(v) == revoked:
 		return nil, absent, nil
 	}
+	return t.followed(ctx, s, tok, i, v)
+}
+
+// followed is forwarded for the tombstone v.
+func (t *Terminator) followed(ctx context.Context, s *secret, tok token, i id, v []byte) (*record, presence, error) {
+	const named = 1 + idLength // as in every tombstone that names another session
 	k, err := s.keys(&tok, i)
-	if err != nil || len(v) < 2 || v[0] != 'm' {
+	if err != nil || len(v) < named || v[0] != movedTo {
 		return nil, buried, nil
 	}
-	plain, err := k.open("t", v[1:])
+	plain, err := k.open("t", v[named:])
 	if err != nil || len(plain) != len(s.name)+len(tok) {
 		return nil, buried, nil
 	}
@@ -138,21 +144,18 @@ func (t *Terminator) forwarded(ctx context.Context, s *secret, tok token, i id) 
 	return nil, buried, nil
 }
 
-// The values that end a record for good.
+// What tombstones begin with.
 const (
 	// tombstone: rotated or signed out. The browser holds another cookie by
-	// now, which nothing may replace.
+	// now, which nothing may replace. The session that goes on under another
+	// token may be named behind it: see heir.
 	tombstone = "x"
+	// movedTo another secret, where late requests follow it.
+	movedTo = 'm'
 	// revoked: by an operator, or from another device. The browser knows
 	// nothing of it, and may sign in again with this very cookie.
 	revoked = "r"
 )
-
-// forward is the value that sends late requests on to another record.
-func (r *record) forward(next *record) []byte {
-	plain := append(append([]byte(nil), next.secret.name[:]...), next.token[:]...)
-	return append([]byte{'m'}, r.keys.seal("t", plain)...)
-}
 
 // create writes a new record; false where its name is taken.
 func (t *Terminator) create(ctx context.Context, r *record) (bool, error) {
@@ -167,9 +170,16 @@ func (t *Terminator) create(ctx context.Context, r *record) (bool, error) {
 	return n == 1, nil
 }
 
-// retire puts a tombstone in a record's place and returns the fields that it
-// held; bury does so where there is no record as well.
-func (t *Terminator) retire(ctx context.Context, i id, value any, bury bool) (map[string]string, presence, error) {
+// retired is what was found where a tombstone was to go.
+type retired struct {
+	was    presence
+	fields map[string]string // of the record
+	tomb   string            // the tombstone that was there already
+}
+
+// retire puts a tombstone in a record's place; bury does so where there is no
+// record as well.
+func (t *Terminator) retire(ctx context.Context, i id, value any, bury bool) (retired, error) {
 	force := "0"
 	if bury {
 		force = "1"
@@ -178,13 +188,12 @@ func (t *Terminator) retire(ctx context.Context, i id, value any, bury bool) (ma
 	vals, err := t.run(ctx, scriptRetire, t.recordKey(i), value, tombstoneLife.Milliseconds(), force).Slice()
 	t.local.drop(i)
 	if err != nil {
-		return nil, absent, t.unavailable(err)
+		return retired{was: absent}, t.unavailable(err)
 	}
-	if len(vals) == 1 {
-		if n, _ := vals[0].(int64); n == -1 {
-			return nil, buried, nil
-		}
-		return nil, absent, nil
+	if n, _ := vals[0].(int64); n == -2 {
+		return retired{was: absent}, nil
+	} else if n == -1 {
+		return retired{was: buried, tomb: strings.Join(texts(vals[1:]), "")}, nil
 	}
 	fields := make(map[string]string, len(vals)/2)
 	for i := 0; i+1 < len(vals); i += 2 {
@@ -192,7 +201,7 @@ func (t *Terminator) retire(ctx context.Context, i id, value any, bury bool) (ma
 		v, _ := vals[i+1].(string)
 		fields[f] = v
 	}
-	return fields, found, nil
+	return retired{was: found, fields: fields}, nil
 }
 
 // strings of a script's answer.

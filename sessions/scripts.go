@@ -64,8 +64,8 @@ return out`)
 
 	// scriptRetire: a tombstone in the record's place. ARGV: its value, ttl
 	// ms, and 1 to leave one where there is nothing, or that of a revocation.
-	// Answers what the record held at that moment; {-1} on a tombstone, {-2}
-	// on nothing.
+	// Answers what the record held at that moment; {-1, tombstone} where there
+	// was one, {-1} on anything else, {-2} on nothing.
 	scriptRetire = redis.NewScript(`
 local k = KEYS[1]
 local ty = redis.call('TYPE', k)
@@ -76,20 +76,33 @@ if ty == 'hash' then
   redis.call('SET', k, ARGV[1], 'PX', ARGV[2])
   return all
 end
-if ARGV[3] == '1' and (ty == 'none' or redis.call('GET', k) == 'r') then
+local out = {-1}
+if ty == 'none' then out = {-2} elseif ty == 'string' then out[2] = redis.call('GET', k) end
+if ARGV[3] == '1' and (ty == 'none' or out[2] == 'r') then
   redis.call('SET', k, ARGV[1], 'PX', ARGV[2])
 end
-if ty ~= 'none' then return {-1} end
-return {-2}`)
+return out`)
 
 	// scriptPatch: fields of a retired record that were written after it had
-	// been copied. ARGV: field, value, … Never creates.
+	// been copied. ARGV: the version that the record had in the end, that of
+	// the copy, then field, value, …; what was written to the copy since is
+	// newer and stays. Never creates.
 	scriptPatch = redis.NewScript(`
 local k = KEYS[1]
 local ty = redis.call('TYPE', k)
 if type(ty) == 'table' then ty = ty['ok'] end
 if ty ~= 'hash' then return 0 end
-redis.call('HSET', k, unpack(ARGV))
+local m = redis.call('HGET', k, 'm')
+local at = string.find(m, ':', 1, true)
+if tonumber(string.sub(m, 1, at - 1)) < tonumber(ARGV[1]) then
+  redis.call('HSET', k, 'm', ARGV[1] .. string.sub(m, at))
+end
+for i = 3, #ARGV, 2 do
+  local cur = redis.call('HGET', k, ARGV[i])
+  if not cur or tonumber(string.match(cur, '^%d+') or 0) <= tonumber(ARGV[2]) then
+    redis.call('HSET', k, ARGV[i], ARGV[i+1])
+  end
+end
 return 1`)
 
 	// scriptTouch: EXPIRE, of a record only, and never to a shorter life: the

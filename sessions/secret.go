@@ -29,10 +29,13 @@ type token [28]byte
 // is what Redis, the app, logs and operators see.
 type id [24]byte
 
+// idLength is that of an id's text.
+const idLength = 32
+
 func (i id) String() string { return base64.RawURLEncoding.EncodeToString(i[:]) }
 
 func parseID(s string) (i id, ok bool) {
-	if len(s) != 32 {
+	if len(s) != idLength {
 		return i, false
 	}
 	n, err := base64.RawURLEncoding.Strict().Decode(i[:], []byte(s))
