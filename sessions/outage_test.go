@@ -5,9 +5,13 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // visitor is a resolved visitor who sends these Cookie lines.
@@ -141,6 +145,60 @@ func TestAnAnswerToAVisitorWhoseRecordCannotBeRead(t *testing.T) {
 	}
 	if a := b.do("GET", "/"); a.anonymous() {
 		t.Errorf("signed out: %s", a.body)
+	}
+}
+
+// asked counts the records that Redis is asked for.
+type asked struct{ atomic.Int64 }
+
+func (a *asked) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (a *asked) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (a *asked) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if cmds[0].Name() == "hgetall" {
+			a.Add(1)
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// A silent Redis is not waited for on behalf of whoever may be served without
+// it: the pushes that are heard no more have told already that it is silent.
+func TestARecordInGraceIsServedAtOnce(t *testing.T) {
+	s := startRedis(t)
+	var reads asked
+	s.client.AddHook(&reads)
+	e := newEdge(t, s, &app{}, nil).started(t)
+	bs := make([]*browser, 20)
+	for i := range bs {
+		bs[i] = signedIn(t, e, "1")
+	}
+	eventually(t, 5*time.Second, "all in memory", func() bool {
+		for _, b := range bs {
+			b.do("GET", "/")
+		}
+		return e.term.Stats().Cached == len(bs)
+	})
+	_ = s.cmd.Process.Signal(syscall.SIGSTOP)
+	eventually(t, 5*time.Second, "loss of the pushes noticed", func() bool { return !e.term.Stats().Tracking })
+	reads.Store(0)
+	var all sync.WaitGroup
+	for _, b := range bs {
+		all.Go(func() {
+			if a := b.send("GET", "/"); a.StatusCode != 200 || a.anonymous() {
+				t.Errorf("%d %s", a.StatusCode, a.body)
+			}
+		})
+	}
+	all.Wait()
+	if n := reads.Load(); n > 0 {
+		t.Errorf("Redis was asked for %d records", n)
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGCONT)
+	eventually(t, 5*time.Second, "Redis found again", func() bool { return e.term.Stats().Tracking })
+	bs[0].send("GET", "/")
+	if reads.Load() == 0 {
+		t.Error("what was in memory outlived the loss of the pushes")
 	}
 }
 

@@ -304,7 +304,7 @@ func (t *Terminator) adopt(fields []string) []cookie {
 }
 
 // find gives the record of a verified token: from this edge's memory, else
-// from Redis.
+// from Redis, which is not asked where it was silent lately and memory will do.
 func (t *Terminator) find(ctx context.Context, s *secret, tok token) (*record, presence, error) {
 	now := t.opt().Now().UnixMilli()
 	i := s.id(&tok)
@@ -315,13 +315,18 @@ func (t *Terminator) find(ctx context.Context, s *secret, tok token) (*record, p
 		}
 		return known, found, nil
 	}
+	willDo := known != nil && t.inGrace(now) && !t.over(known, now)
+	if willDo && t.link.silences.Load() > 0 {
+		t.count(ServedInGrace)
+		return known, found, nil
+	}
 	epoch := t.local.epoch(i)
 	r, p, err := t.read(ctx, s, tok)
+	if err != nil && willDo {
+		t.count(ServedInGrace)
+		return known, found, nil
+	}
 	if err != nil {
-		if known != nil && t.inGrace(now) && !t.over(known, now) {
-			t.count(ServedInGrace)
-			return known, found, nil
-		}
 		return nil, absent, err
 	}
 	if p != found {
