@@ -109,7 +109,7 @@ func (p *Proxy) recognise(x *Exchange) (primary cachepolicy.Key, refused refusal
 	switch {
 	case x.Visitor.Bypass():
 		why = cachepolicy.FlashCookie
-	case refused == refusedPersonal && !x.Visitor.Anonymous():
+	case refused == refusedPersonal && !x.Visitor.Anonymous() && !x.Visitor.Unresolved():
 		why = cachepolicy.HitForMiss
 	}
 	return primary, refused, why

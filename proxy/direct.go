@@ -7,6 +7,7 @@ import (
 
 	"umbral/cachepolicy"
 	"umbral/proxy/store"
+	"umbral/sessions"
 )
 
 // direct asks the app for one visitor; nothing is stored, but cookies are
@@ -25,6 +26,10 @@ func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
 	r := policyResponse(resp, began, p.now())
 	x.rec.Upstream = r.ResponseTime.Sub(began)
 	setsCookie := len(resp.Header["Set-Cookie"]) > 0
+	if x.plan.access == sessions.AccessPublic && !x.Visitor.Anonymous() {
+		// What a HEAD without their jar was answered with is not theirs.
+		delete(resp.Header, "Set-Cookie")
+	}
 	changed, err := x.Visitor.Absorb(context.WithoutCancel(out.Context()), out, resp, x.controlled())
 	if err != nil {
 		resp.Body.Close()

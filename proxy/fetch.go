@@ -319,10 +319,10 @@ var errBackground = errors.New("proxy: a background answer would change the jar"
 // personal reports that the cookie-less answer on a public route is not this
 // visitor's: it sets a cookie while they have a jar (SESSIONS.md §8), or holds
 // the CSRF token of those without a session. For a visitor without a jar it is
-// theirs already.
+// theirs already; to one whose jar cannot be read no other can be given.
 func (f *fetch) personal(resp *http.Response) bool {
 	return f.plan.access == sessions.AccessPublic &&
-		(len(resp.Header["Set-Cookie"]) > 0 && !f.visitor.Anonymous() || f.sharedToken && f.visitor.OwnsCSRF())
+		(len(resp.Header["Set-Cookie"]) > 0 && !f.visitor.Anonymous() && !f.visitor.Unresolved() || f.sharedToken && f.visitor.OwnsCSRF())
 }
 
 // asSelf makes the request go up again with the visitor's own jar.

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -155,7 +156,7 @@ func (v *Visitor) apply(jar []cookie, p *plan) (next, evicted []cookie) {
 // background goroutine; once Finish has been called, it can change a record
 // but no longer the browser's cookie. It must be called for each answer to a
 // request that carried the visitor's jar, with or without Set-Cookie, and for
-// no other.
+// no other but that of an [Visitor.Unresolved] one, whose jar nobody knows.
 func (v *Visitor) Absorb(ctx context.Context, req *http.Request, resp *http.Response, obey bool) (changed bool, err error) {
 	t := v.t
 	userHeader := ""
@@ -179,11 +180,26 @@ func (v *Visitor) Absorb(ctx context.Context, req *http.Request, resp *http.Resp
 		t.count(LateAnswer)
 		return p.changed(), nil
 	}
+	if v.failed != nil {
+		return true, v.decline(&p, &ctl)
+	}
 	v.expose(lines, req)
 	if v.adopting {
 		return true, v.settleAdoption(ctx, req, resp, &p, &ctl)
 	}
 	return p.changed() || !ctl.empty(), v.absorb(ctx, req, &p, &ctl)
+}
+
+// decline takes in nothing of an answer to a visitor whose record could not be
+// read: the request went up without the jar, as anybody's, and what is set on
+// anybody must not take the place of the session in the browser. What the app
+// said of this one session, or a session that it opened, cannot be passed over
+// in silence.
+func (v *Visitor) decline(p *plan, ctl *control) error {
+	if p.newAuth || ctl.user != "" || ctl.logout != keep || len(ctl.data) > 0 {
+		return v.failed
+	}
+	return nil
 }
 
 // absorb decides: out, in, or just other values.
@@ -193,10 +209,11 @@ func (v *Visitor) absorb(ctx context.Context, req *http.Request, p *plan, ctl *c
 		_, in = v.rec.authExpiry(v.t.opt().Cookies.Auth)
 	}
 	out := !in && p.leftAuth || ctl.anonymous || ctl.logout == current || ctl.logout == everywhere
+	before := v.rec
 	var err error
 	switch {
 	case out && v.rec != nil:
-		return v.signOut(ctx, p, ctl.logout == everywhere)
+		return v.signOut(ctx, p, ctl.logout)
 	case out:
 		// Nobody to sign out; what is left may be sealed.
 		return v.keepAnonymous(ctx, req, p, nil)
@@ -210,8 +227,8 @@ func (v *Visitor) absorb(ctx context.Context, req *http.Request, p *plan, ctl *c
 	default:
 		err = v.keepAnonymous(ctx, req, p, ctl.data)
 	}
-	if err == nil && ctl.logout == others && v.rec != nil && !v.silent {
-		err = v.signOutOthers(ctx)
+	if err == nil && ctl.logout == others {
+		err = v.t.signOutOthers(ctx, cmp.Or(v.rec, before))
 	}
 	return err
 }
@@ -232,6 +249,11 @@ func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
 	}
 	ctx, done := v.within(ctx)
 	defer done()
+	return v.writeSince(ctx, v.rec.version, p, data)
+}
+
+// writeSince is write where the jar that went up had that version.
+func (v *Visitor) writeSince(ctx context.Context, version uint64, p *plan, data []datum) error {
 	r := v.rec
 	next := r.clone()
 	var evicted []cookie
@@ -239,9 +261,12 @@ func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
 	next.data = mergeData(r.data, data)
 	now := v.t.opt().Now().UnixMilli()
 	limit := 2*max(v.t.opt().Limits.Cookies, 64) + 2*maxData + 8
-	args := []any{strconv.FormatUint(r.version, 10), v.t.ttl(next, now).Milliseconds(), limit}
+	args := []any{strconv.FormatUint(version, 10), v.t.ttl(next, now).Milliseconds(), limit}
 	add := func(op, field string, blob []byte) { args = append(args, op, field, blob) }
 	for _, c := range slices.Concat(p.set, p.refresh) {
+		if inJar(evicted, c.name, c.path) >= 0 {
+			continue // a field is written once: a second write would meet the first
+		}
 		op := "s"
 		if slices.Contains(v.t.opt().Cookies.Auth, c.name) {
 			op = "e"
@@ -250,7 +275,9 @@ func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
 		add(op, f, blob)
 	}
 	for _, c := range slices.Concat(p.remove, evicted) {
-		add("s", r.keys.name(kindCookie, c.name, c.path), nil)
+		if inJar(r.jar, c.name, c.path) >= 0 { // else there is nothing to delete
+			add("s", r.keys.name(kindCookie, c.name, c.path), nil)
+		}
 	}
 	for i := range data {
 		f, blob := r.sealDatum(&data[i])
@@ -263,16 +290,22 @@ func (v *Visitor) write(ctx context.Context, p *plan, data []datum) error {
 	for i := 0; len(r.dead)-i > 32; i++ {
 		add("f", r.dead[i], nil)
 	}
-	return v.writeTo(ctx, r, next, args)
+	if moved, err := v.writeTo(ctx, r, next, args); moved == nil || err != nil {
+		return err
+	}
+	return v.writeSince(ctx, version, p, data)
 }
 
-func (v *Visitor) writeTo(ctx context.Context, r, next *record, args []any) error {
+// writeTo runs scriptWrite on r, which then is next. It gives the record that r
+// has moved to meanwhile, and that is now the visitor's, where nothing has been
+// written for that.
+func (v *Visitor) writeTo(ctx context.Context, r, next *record, args []any) (moved *record, err error) {
 	t := v.t
 	t.local.drop(r.id)
 	done, err := t.run(ctx, scriptWrite, t.recordKey(r.id), args...).Int64Slice()
 	t.local.drop(r.id)
 	if err != nil {
-		return t.unavailable(err)
+		return nil, t.unavailable(err)
 	}
 	if len(done) == 1 && done[0] < 0 {
 		return v.lost(ctx, r, done[0] == -1)
@@ -286,28 +319,29 @@ func (v *Visitor) writeTo(ctx context.Context, r, next *record, args []any) erro
 	next.expires.Store(r.expires.Load())
 	next.finish(t)
 	v.rec = next
-	return nil
+	return nil, nil
 }
 
-// lost: the record went while the app was working. Nothing is revived.
-func (v *Visitor) lost(ctx context.Context, r *record, tomb bool) error {
+// lost: the record went while the app was working. Nothing is revived, but
+// where the secret has changed meanwhile the session goes on.
+func (v *Visitor) lost(ctx context.Context, r *record, tomb bool) (moved *record, err error) {
 	t := v.t
-	t.count(LateAnswer)
 	if tomb {
 		moved, p, err := t.forwarded(ctx, r.secret, r.token, r.id)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if p == found { // the secret changed meanwhile, the session goes on
+		if p == found {
 			v.reissue(moved)
 			v.rec = moved
-			return nil
+			return moved, nil
 		}
 	}
+	t.count(LateAnswer)
 	// Even without a tombstone the browser may hold another cookie by now:
 	// the next request with this one has it taken away.
 	v.rec, v.gone, v.silent = nil, true, true
-	return nil
+	return nil, nil
 }
 
 // mergeData is old with other's members in their place; an empty value
@@ -330,7 +364,7 @@ func mergeData(old, other []datum) []datum {
 func (r *record) clone() *record {
 	n := &record{
 		secret: r.secret, token: r.token, id: r.id, keys: r.keys, version: r.version,
-		meta: r.meta, jar: r.jar, data: r.data, dead: r.dead,
+		meta: r.meta, jar: r.jar, data: r.data, dead: r.dead, floor: r.floor,
 	}
 	n.expires.Store(r.expires.Load())
 	n.probation.Store(r.probation.Load())

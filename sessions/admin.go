@@ -213,22 +213,28 @@ func (t *Terminator) revokeSession(ctx context.Context, session string) (n int, 
 	if !ok {
 		return 0, end, nil
 	}
-	fields, p, err := t.retire(ctx, i, revoked, false)
-	if err != nil || p != found {
+	gone, err := t.retire(ctx, i, revoked, false)
+	if err != nil || gone.was != found {
 		return 0, end, err
 	}
 	t.watch.push(i)
 	t.count(Revoked)
-	end.Sessions = []string{session}
+	return 1, t.unlist(ctx, i, gone.fields), nil
+}
+
+// unlist takes a session that has ended out of its user's list, by what its
+// record held, and says whose pages are over.
+func (t *Terminator) unlist(ctx context.Context, i id, fields map[string]string) End {
+	end := End{Sessions: []string{i.String()}}
 	if m, s, ok := t.openMetaField(i, fields[fieldMeta]); ok {
-		r := &record{meta: m, session: session}
+		r := &record{meta: m, session: i.String()}
 		if m.user != "" {
 			r.userKey = s.userKey(t.opt().Identity.Realm, m.user)
 			end.Users = []string{s.owner(t.opt().Identity.Realm, m.user)}
 		}
 		t.unregister(ctx, r)
 	}
-	return 1, end, nil
+	return end
 }
 
 // revokeUser ends a user's sessions but for keep. With barred, a not-before
@@ -256,11 +262,11 @@ func (t *Terminator) revokeUser(ctx context.Context, uid string, barred bool, ke
 			if !ok {
 				continue
 			}
-			_, p, err := t.retire(ctx, i, revoked, true)
+			gone, err := t.retire(ctx, i, revoked, true)
 			if err != nil {
 				return n, end, err
 			}
-			if p == found {
+			if gone.was == found {
 				n++
 			}
 			t.watch.push(i)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -90,12 +91,8 @@ func (v *Visitor) overtaken(ctx context.Context) bool {
 	}
 	late := t.opt().Now().UnixMilli()-v.at > tombstoneLife.Milliseconds()
 	if !late && !t.isDown() {
-		ctx, cancel := t.within(ctx)
-		defer cancel()
-		// A record that is over is no string, and so an error.
-		value, err := t.opt().Client.Get(ctx, t.recordKey(i)).Result()
-		t.heard(ctx, err)
-		late = err == nil && value == tombstone
+		value, err := t.tomb(ctx, i)
+		late = err == nil && strings.HasPrefix(value, tombstone)
 	}
 	if late {
 		v.silent = true

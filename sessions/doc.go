@@ -10,7 +10,8 @@
 // that any of them may live on any slot of a cluster):
 //
 //	s:{ID}  the record: a hash; or, after rotation or logout, its tombstone: a
-//	        string that lives 30 s. ID is an HMAC of the token.
+//	        string that lives 30 s, and names the ID that goes on in its place.
+//	        ID is an HMAC of the token.
 //	          m   meta data
 //	          c…  one app cookie d… one datum of a co-operating app
 //	          f   the highest count of a deleted cookie that was forgotten

@@ -159,7 +159,7 @@ func (t *Terminator) setUser(ctx context.Context, r *record, uid string) {
 	next := r.clone()
 	next.meta.user, next.meta.generation, next.meta.identified = uid, "", t.opt().Now().UnixMilli()
 	if uid != "" {
-		g, err := t.register(ctx, next)
+		g, err := t.register(ctx, next, nil)
 		if err != nil {
 			return
 		}

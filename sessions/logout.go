@@ -53,8 +53,22 @@ func (v *Visitor) logout(r *http.Request) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.rec == nil {
+	if v.rec != nil {
+		return v.signOut(r.Context(), &plan{}, current)
+	}
+	if !v.silent || v.mode != inSession {
 		return nil
 	}
-	return v.signOut(r.Context(), &plan{}, false)
+	// It has another token since a moment ago.
+	short, done := v.within(r.Context())
+	defer done()
+	tomb, err := v.t.tomb(short, v.secret.id(&v.token))
+	if err != nil {
+		return err
+	}
+	ended, err := v.t.signOutHeir(short, tomb, current)
+	if ended {
+		v.leave(r.Context(), nil)
+	}
+	return err
 }

@@ -22,6 +22,7 @@ type record struct {
 	jar     []cookie // sorted
 	data    []datum  // sorted
 	dead    []string // fields of deleted cookies, kept for their versions
+	floor   uint64   // the newest version of those, and of forgotten ones
 
 	// session and user are the digests; user is "" where it is unknown.
 	session, user string
@@ -148,6 +149,9 @@ func (r *record) hash() []any {
 		f, b := r.sealDatum(&r.data[i])
 		out = append(out, f, prefixed(r.version, b))
 	}
+	if r.floor > 0 {
+		out = append(out, fieldFloor, strconv.FormatUint(r.floor, 10))
+	}
 	return out
 }
 
@@ -156,6 +160,13 @@ func (r *record) hash() []any {
 func prefixed(version uint64, blob []byte) []byte {
 	b := strconv.AppendUint(make([]byte, 0, len(blob)+8), version, 10)
 	return append(append(b, ':'), blob...)
+}
+
+// cutVersion takes prefixed apart; of the floor there is no more than a version.
+func cutVersion(value string) (version uint64, blob string, ok bool) {
+	count, blob, _ := strings.Cut(value, ":")
+	version, err := strconv.ParseUint(count, 10, 64)
+	return version, blob, err == nil
 }
 
 // sealMeta names the secret in front, so that a record says what opens it.
@@ -201,12 +212,11 @@ func (t *Terminator) decodeRecord(s *secret, tok token, hash map[string]string) 
 		return nil, false
 	}
 	for field, value := range hash {
-		if field == "" || (field[0] != kindCookie && field[0] != kindDatum && field != fieldMeta) {
+		if field == "" || (field[0] != kindCookie && field[0] != kindDatum && field != fieldMeta && field != fieldFloor) {
 			continue
 		}
-		count, blob, _ := strings.Cut(value, ":")
-		version, err := strconv.ParseUint(count, 10, 64)
-		if err != nil || !r.openField(field, version, []byte(blob)) {
+		version, blob, ok := cutVersion(value)
+		if !ok || !r.openField(field, version, []byte(blob)) {
 			t.count(BadField)
 		}
 	}
@@ -226,7 +236,10 @@ func (r *record) openField(field string, version uint64, blob []byte) bool {
 		return ok
 	}
 	if len(blob) == 0 {
-		r.dead = append(r.dead, field)
+		r.floor = max(r.floor, version)
+		if field != fieldFloor {
+			r.dead = append(r.dead, field)
+		}
 		return true
 	}
 	plain, err := r.keys.open(field, blob)

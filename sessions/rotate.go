@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -46,7 +45,12 @@ func (v *Visitor) signIn(ctx context.Context, req *http.Request, p *plan, ctl *c
 	}
 	data = mergeData(data, ctl.data)
 	if old != nil {
-		return v.rotate(ctx, old, next, data, m)
+		moved, err := v.rotate(ctx, old, next, data, m)
+		if moved == nil || err != nil {
+			return err
+		}
+		v.rec, ctl.user = moved, uid
+		return v.signIn(ctx, req, p, ctl)
 	}
 	err := v.begin(ctx, next, data, m)
 	if m.signedIn == 0 && errors.Is(err, ErrUnavailable) {
@@ -55,12 +59,24 @@ func (v *Visitor) signIn(ctx context.Context, req *http.Request, p *plan, ctl *c
 	return err
 }
 
+// draft is what a new record is to hold.
+type draft struct {
+	secret *secret
+	token  token
+	jar    []cookie
+	data   []datum
+	meta   meta
+	// old is the record whose place it takes, nil for none.
+	old *record
+}
+
 // prepare makes the record of a new token and registers it with its user.
-func (t *Terminator) prepare(ctx context.Context, s *secret, tok token, jar []cookie, data []datum, m meta) (*record, error) {
-	r, err := newRecord(s, tok)
+func (t *Terminator) prepare(ctx context.Context, d draft) (*record, error) {
+	r, err := newRecord(d.secret, d.token)
 	if err != nil {
 		return nil, err
 	}
+	m := d.meta
 	since := m.signedIn
 	if since == 0 {
 		since = m.created
@@ -68,14 +84,14 @@ func (t *Terminator) prepare(ctx context.Context, s *secret, tok token, jar []co
 	if m.deadline == 0 {
 		m.deadline = since + t.opt().Lifetime.Absolute.Milliseconds()
 	}
-	r.meta, r.jar, r.data = m, slices.Clone(jar), data
+	r.meta, r.jar, r.data = m, slices.Clone(d.jar), d.data
 	for i := range r.jar {
 		r.version = max(r.version, r.jar[i].version)
 	}
 	expires, has := r.authExpiry(t.opt().Cookies.Auth)
 	r.meta.persistent = has && expires != 0
 	if m.user != "" {
-		if r.meta.generation, err = t.register(ctx, r); err != nil {
+		if r.meta.generation, err = t.register(ctx, r, d.old); err != nil {
 			return nil, err
 		}
 	}
@@ -83,12 +99,17 @@ func (t *Terminator) prepare(ctx context.Context, s *secret, tok token, jar []co
 	return r, nil
 }
 
-// register adds the session to its user's; sessions over per_user go.
-func (t *Terminator) register(ctx context.Context, r *record) (generation string, err error) {
+// register adds the session to its user's, in the place of old unless nil;
+// sessions over per_user go.
+func (t *Terminator) register(ctx context.Context, r, old *record) (generation string, err error) {
+	replaced := ""
+	if old != nil {
+		replaced = old.session
+	}
 	now := t.opt().Now().UnixMilli()
 	u := r.secret.userKey(t.opt().Identity.Realm, r.meta.user)
 	vals, err := t.run(ctx, scriptRegister, t.userKey(u), r.id.String(), r.meta.signedIn, r.meta.deadline,
-		now, newGeneration(now), max(t.opt().Limits.PerUser, 0)).Slice()
+		now, newGeneration(now), max(t.opt().Limits.PerUser, 0), replaced).Slice()
 	if err != nil {
 		return "", t.unavailable(err)
 	}
@@ -98,7 +119,7 @@ func (t *Terminator) register(ctx context.Context, r *record) (generation string
 	}
 	for _, name := range got[1:] {
 		if i, ok := parseID(name); ok {
-			if _, _, err := t.retire(ctx, i, revoked, true); err != nil {
+			if _, err := t.retire(ctx, i, revoked, true); err != nil {
 				t.warn("a session over limits.per_user could not be ended", err)
 			}
 			t.watch.push(i)
@@ -133,7 +154,7 @@ func (t *Terminator) unregister(ctx context.Context, r *record) {
 // begin opens a record for a visitor who has none.
 func (v *Visitor) begin(ctx context.Context, jar []cookie, data []datum, m meta) error {
 	t := v.t
-	r, err := t.prepare(ctx, t.first(), newToken(), jar, data, m)
+	r, err := t.prepare(ctx, draft{secret: t.first(), token: newToken(), jar: jar, data: data, meta: m})
 	if errors.Is(err, errBarred) {
 		v.bar()
 		return nil
@@ -226,30 +247,36 @@ func (v *Visitor) reissue(r *record) {
 	v.out = v.t.opt().setCookie(value, persist)
 }
 
-// rotate replaces old by a record with another token.
-func (v *Visitor) rotate(ctx context.Context, old *record, jar []cookie, data []datum, m meta) error {
+// rotate replaces old by a record with another token; or gives the record that
+// old has moved to meanwhile, which is then to be replaced.
+func (v *Visitor) rotate(ctx context.Context, old *record, jar []cookie, data []datum, m meta) (moved *record, err error) {
 	t := v.t
-	r, err := t.prepare(ctx, t.first(), newToken(), jar, data, m)
+	r, err := t.prepare(ctx, draft{secret: t.first(), token: newToken(), jar: jar, data: data, meta: m, old: old})
 	if errors.Is(err, errBarred) {
 		v.bar()
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.version = max(r.version, old.version) + 1
-	won, err := t.replace(ctx, old, r, []byte(tombstone), true)
+	gone, err := t.replace(ctx, old, r, []byte(t.succeeded(old, r)), true)
 	switch {
 	case err != nil:
-		return err
-	case !won: // somebody else rotated it or signed it out first
+		return nil, err
+	case gone.was == buried:
+		if moved, was, err := t.followed(ctx, old.secret, old.token, old.id, []byte(gone.tomb)); err != nil || was == found {
+			return moved, err
+		}
+		fallthrough // somebody else rotated it or signed it out first
+	case gone.was == absent:
 		t.count(LateAnswer)
 		v.rec, v.gone, v.silent = nil, true, true
-		return nil
+		return nil, nil
 	case t.marks.Load().hit(r):
 		t.discard(ctx, r)
 		v.bar()
-		return nil
+		return nil, nil
 	}
 	t.count(Rotated)
 	end := End{Sessions: []string{old.session}}
@@ -260,112 +287,5 @@ func (v *Visitor) rotate(ctx context.Context, old *record, jar []cookie, data []
 	}
 	t.ended(ctx, end)
 	v.take(r)
-	return nil
-}
-
-// replace writes next, then puts tomb in old's place, then brings over what
-// was written to old since it was read. won is false where old had gone: next
-// is then undone, if it is nobody else's.
-func (t *Terminator) replace(ctx context.Context, old, next *record, tomb []byte, mine bool) (won bool, err error) {
-	made, err := t.create(ctx, next)
-	if err != nil {
-		t.behind(func(ctx context.Context) { t.unregister(ctx, next) })
-		return false, err
-	}
-	left, p, err := t.retire(ctx, old.id, tomb, false)
-	if err != nil {
-		if made && mine {
-			t.behind(func(ctx context.Context) { t.discard(ctx, next) })
-		}
-		return false, err
-	}
-	t.watch.push(old.id)
-	if p != found {
-		if made && mine {
-			t.discard(ctx, next)
-		}
-		return false, nil
-	}
-	t.unregister(ctx, old)
-	return true, t.carry(ctx, old, next, left)
-}
-
-// carry brings over the cookies that were written to old after it was read,
-// but for those that next's own answer set.
-func (t *Terminator) carry(ctx context.Context, old, next *record, left map[string]string) error {
-	var args []any
-	for field, value := range left {
-		count, blob, _ := strings.Cut(value, ":")
-		version, err := strconv.ParseUint(count, 10, 64)
-		if err != nil || version <= old.version || field == "" || field[0] != kindCookie || blob == "" {
-			continue
-		}
-		plain, err := old.keys.open(field, []byte(blob))
-		if err != nil {
-			continue
-		}
-		c, ok := decodeCookie(plain)
-		if !ok || slices.Contains(t.opt().Cookies.Auth, c.name) {
-			continue
-		}
-		was, is := inJar(old.jar, c.name, c.path), inJar(next.jar, c.name, c.path)
-		if is >= 0 && (was < 0 || old.jar[was].value != next.jar[is].value) {
-			continue
-		}
-		c.version = next.version
-		if is >= 0 {
-			next.jar[is] = c
-		} else {
-			next.jar = append(next.jar, c)
-		}
-		f, sealed := next.sealCookie(&c)
-		args = append(args, f, prefixed(next.version, sealed))
-	}
-	if len(args) == 0 {
-		return nil
-	}
-	next.finish(t)
-	if err := t.run(ctx, scriptPatch, t.recordKey(next.id), args...).Err(); err != nil {
-		return t.unavailable(err)
-	}
-	return nil
-}
-
-// move brings a record under the new first secret, so that the old one can be
-// taken away. All requests that do so at once derive the same token. What
-// fails here is tried again with the next request.
-func (v *Visitor) move(ctx context.Context) {
-	t, old := v.t, v.rec
-	s := t.first()
-	sum := s.record.of("moved", string(old.token[:]))
-	next, err := t.prepare(ctx, s, token(sum[:28]), old.jar, old.data, old.meta)
-	if err != nil {
-		if errors.Is(err, errBarred) {
-			v.rec, v.gone = nil, true
-			v.out = t.opt().setCookie("", 0)
-		}
-		return
-	}
-	next.version = old.version
-	next.probation.Store(old.probation.Load())
-	won, err := t.replace(ctx, old, next, old.forward(next), false)
-	if err != nil {
-		return
-	}
-	if !won {
-		// Another request moved it, or it was ended: look again.
-		r, p, err := t.find(ctx, v.secret, v.token)
-		switch {
-		case err != nil:
-			return
-		case p != found:
-			t.discard(ctx, next)
-			v.rec, v.gone, v.silent = nil, true, p == buried
-			return
-		}
-		next = r
-	}
-	t.count(Moved)
-	v.rec = next
-	v.reissue(next)
+	return nil, nil
 }

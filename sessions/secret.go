@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"sync"
 
 	"github.com/gorilla/securecookie"
@@ -28,10 +29,13 @@ type token [28]byte
 // is what Redis, the app, logs and operators see.
 type id [24]byte
 
+// idLength is that of an id's text.
+const idLength = 32
+
 func (i id) String() string { return base64.RawURLEncoding.EncodeToString(i[:]) }
 
 func parseID(s string) (i id, ok bool) {
-	if len(s) != 32 {
+	if len(s) != idLength {
 		return i, false
 	}
 	n, err := base64.RawURLEncoding.Strict().Decode(i[:], []byte(s))
@@ -89,7 +93,9 @@ func newSecret(raw []byte) (*secret, error) {
 	return s, nil
 }
 
-func newSecrets(raw [][]byte) ([]*secret, error) {
+// newSecrets keeps those of known that are among raw: what verified or was read
+// under a secret is told from the rest by the secret it points to.
+func newSecrets(raw [][]byte, known []*secret) ([]*secret, error) {
 	if len(raw) == 0 {
 		return nil, errors.New("sessions: no secret")
 	}
@@ -99,10 +105,15 @@ func newSecrets(raw [][]byte) ([]*secret, error) {
 		if err != nil {
 			return nil, err
 		}
+		if i := slices.IndexFunc(known, s.same); i >= 0 {
+			s = known[i]
+		}
 		out = append(out, s)
 	}
 	return out, nil
 }
+
+func (s *secret) same(other *secret) bool { return hmac.Equal(s.hs, other.hs) }
 
 func newGCM(key []byte) (cipher.AEAD, error) {
 	b, err := aes.NewCipher(key)

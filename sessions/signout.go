@@ -7,57 +7,126 @@ import (
 )
 
 // signOut ends the session: the record goes, its person's pages are
-// unreachable, and the browser keeps only what can be sealed.
-func (v *Visitor) signOut(ctx context.Context, p *plan, all bool) error {
-	t, r := v.t, v.rec
-	next, _ := v.apply(r.jar, p)
+// unreachable, and the browser keeps only what can be sealed. how is keep where
+// the app has said no more than that its own cookie goes.
+func (v *Visitor) signOut(ctx context.Context, p *plan, how scope) error {
+	t := v.t
 	short, done := v.within(ctx) // not for the other edges' word, and a user's many sessions
 	defer done()
-	_, was, err := t.retire(short, r.id, tombstone, false)
+	gone, err := v.retire(short)
 	if err != nil {
 		return err
 	}
-	t.watch.push(r.id)
-	if was == buried {
-		v.rec, v.gone, v.silent = nil, true, true
-		return nil
+	r := v.rec
+	next, _ := v.apply(r.jar, p)
+	ended := gone.was != buried
+	if ended {
+		t.unregister(short, r)
+		t.count(Ended)
+		end := End{Sessions: []string{r.session}}
+		if r.owner != "" {
+			end.Users = []string{r.owner}
+		}
+		t.ended(ctx, end)
+	} else {
+		if ended, err = t.signOutHeir(short, gone.tomb, how); err != nil {
+			return err
+		}
+		next = nil // what the heir's jar is, nobody here knows
 	}
-	t.unregister(short, r)
-	t.count(Ended)
-	end := End{Sessions: []string{r.session}}
-	if r.owner != "" {
-		end.Users = []string{r.owner}
-	}
-	t.ended(ctx, end)
-	if all && r.meta.user != "" {
+	if how == everywhere && r.meta.user != "" {
 		_, end, err := t.revokeUser(ctx, r.meta.user, true, "")
 		t.ended(ctx, end)
 		if err != nil {
 			return err
 		}
 	}
-	v.rec, v.gone = nil, true
-	if v.finished {
+	if !ended {
+		v.rec, v.gone, v.silent = nil, true, true
 		return nil
 	}
-	v.forget = true
-	v.mode = inNothing
-	v.seal(ctx, slices.DeleteFunc(next, func(c cookie) bool {
-		return !slices.Contains(t.opt().Cookies.Sealed, c.name) || slices.Contains(t.opt().Cookies.Auth, c.name)
-	}))
-	if v.sealed == nil {
-		v.out = t.opt().setCookie("", 0)
-	}
+	v.leave(ctx, next)
 	return nil
 }
 
-// signOutOthers ends the user's other sessions.
-func (v *Visitor) signOutOthers(ctx context.Context) error {
-	if v.rec.meta.user == "" {
+// retire puts a tombstone in the place of the visitor's record, or of the one
+// that it has moved to meanwhile, which is then the visitor's.
+func (v *Visitor) retire(ctx context.Context) (retired, error) {
+	t := v.t
+	for {
+		r := v.rec
+		gone, err := t.retire(ctx, r.id, tombstone, false)
+		if err != nil {
+			return gone, err
+		}
+		t.watch.push(r.id)
+		if gone.was != buried {
+			return gone, nil
+		}
+		moved, was, err := t.followed(ctx, r.secret, r.token, r.id, []byte(gone.tomb))
+		if err != nil || was != found {
+			return gone, err
+		}
+		v.rec = moved
+	}
+}
+
+// leave lets the browser keep what of the jar can be sealed, and nothing of
+// the session.
+func (v *Visitor) leave(ctx context.Context, jar []cookie) {
+	o := v.t.opt()
+	v.rec, v.gone, v.silent = nil, true, false
+	if v.finished {
+		return
+	}
+	v.forget = true
+	v.mode = inNothing
+	v.seal(ctx, slices.DeleteFunc(jar, func(c cookie) bool {
+		return !slices.Contains(o.Cookies.Sealed, c.name) || slices.Contains(o.Cookies.Auth, c.name)
+	}))
+	if v.sealed == nil {
+		v.out = o.setCookie("", 0)
+	}
+}
+
+// signOutHeir ends the session that took the place of one with that tombstone
+// while the sign-out was under way. One that nobody asked for in so many words,
+// but shows in a cookie that the app took away, is meant for an heir that the
+// app knows by that very cookie: any other is another sign-in.
+func (t *Terminator) signOutHeir(ctx context.Context, tomb string, how scope) (ended bool, err error) {
+	explicit := how == current || how == everywhere
+	for range mostHeirs {
+		i, same, ok := heir(tomb)
+		if !ok || !explicit && !same {
+			break
+		}
+		gone, err := t.retire(ctx, i, tombstone, false)
+		if err != nil {
+			return false, err
+		}
+		t.watch.push(i)
+		if gone.was == found {
+			t.count(Ended)
+			t.ended(ctx, t.unlist(ctx, i, gone.fields))
+			return true, nil
+		}
+		tomb = gone.tomb
+	}
+	return false, nil
+}
+
+// signOutOthers ends the sessions of r's user but r, or the one that has taken
+// its place by now.
+func (t *Terminator) signOutOthers(ctx context.Context, r *record) error {
+	if r == nil || r.meta.user == "" {
 		return nil
 	}
-	_, end, err := v.t.revokeUser(ctx, v.rec.meta.user, false, v.rec.session)
-	v.t.ended(ctx, end)
+	stays, err := t.heirOf(ctx, r.id)
+	if err != nil {
+		return err
+	}
+	_, end, err := t.revokeUser(ctx, r.meta.user, false, stays.String())
+	t.ended(ctx, end)
 	return err
 }
 

@@ -73,7 +73,11 @@ func (t *Terminator) Configure(o Options) error {
 // Reload takes other secrets: the first signs, all verify. On an error the
 // old ones stay.
 func (t *Terminator) Reload(raw [][]byte) error {
-	secrets, err := newSecrets(raw)
+	var known []*secret
+	if p := t.secrets.Load(); p != nil {
+		known = *p
+	}
+	secrets, err := newSecrets(raw, known)
 	if err != nil {
 		return err
 	}
@@ -300,7 +304,7 @@ func (t *Terminator) adopt(fields []string) []cookie {
 }
 
 // find gives the record of a verified token: from this edge's memory, else
-// from Redis.
+// from Redis, which is not asked where it was silent lately and memory will do.
 func (t *Terminator) find(ctx context.Context, s *secret, tok token) (*record, presence, error) {
 	now := t.opt().Now().UnixMilli()
 	i := s.id(&tok)
@@ -311,15 +315,20 @@ func (t *Terminator) find(ctx context.Context, s *secret, tok token) (*record, p
 		}
 		return known, found, nil
 	}
+	willDo := known != nil && t.inGrace(now) && !t.over(known, now)
+	if willDo && t.link.silences.Load() > 0 {
+		t.count(ServedInGrace)
+		return known, found, nil
+	}
 	epoch := t.local.epoch(i)
 	ctx, cancel := t.within(ctx)
 	defer cancel()
 	r, p, err := t.read(ctx, s, tok)
+	if err != nil && willDo {
+		t.count(ServedInGrace)
+		return known, found, nil
+	}
 	if err != nil {
-		if known != nil && t.inGrace(now) && !t.over(known, now) {
-			t.count(ServedInGrace)
-			return known, found, nil
-		}
 		return nil, absent, err
 	}
 	if p != found {

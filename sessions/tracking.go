@@ -32,9 +32,7 @@ func (t *Terminator) follow(ctx context.Context) {
 	said := ""
 	for ctx.Err() == nil {
 		err := t.trackAll(ctx)
-		if t.link.tracking.CompareAndSwap(true, false) {
-			t.link.lost.Store(t.opt().Now().UnixMilli())
-		}
+		t.deaf()
 		if ctx.Err() != nil {
 			return
 		}
@@ -48,6 +46,16 @@ func (t *Terminator) follow(ctx context.Context) {
 			return
 		case <-time.After(retryEvery):
 		}
+	}
+}
+
+// deaf says that pushes are heard no more. Redis counts as silent until it has
+// answered something, so that nobody need find that out by waiting.
+func (t *Terminator) deaf() {
+	if t.link.tracking.Load() {
+		t.link.lost.Store(t.opt().Now().UnixMilli())
+		t.link.silences.CompareAndSwap(0, 1)
+		t.link.tracking.Store(false)
 	}
 }
 
@@ -128,21 +136,13 @@ func (t *Terminator) trackAll(ctx context.Context) error {
 	t.link.silences.Store(0)
 	t.link.tracking.Store(true)
 	t.watch.pushAll()
-	defer func() {
-		if t.link.tracking.CompareAndSwap(true, false) {
-			t.link.lost.Store(t.opt().Now().UnixMilli())
-		}
-	}()
+	defer t.deaf()
 	return t.sameMasters(ctx, masters)
 }
 
 // sameMasters returns when the masters of a cluster are others than these.
 func (t *Terminator) sameMasters(ctx context.Context, masters map[string]*redis.Options) error {
-	defer context.AfterFunc(ctx, func() {
-		if t.link.tracking.CompareAndSwap(true, false) {
-			t.link.lost.Store(t.opt().Now().UnixMilli())
-		}
-	})()
+	defer context.AfterFunc(ctx, t.deaf)()
 	tick := time.NewTicker(masterEvery)
 	defer tick.Stop()
 	for {

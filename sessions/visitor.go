@@ -40,6 +40,7 @@ type Visitor struct {
 
 	mu       sync.Mutex
 	resolved bool
+	failed   error      // why the record could not be read: it is asked for once
 	rec      *record    // in session mode, where there is one
 	sealed   *sealedJar // in sealed mode, or what is being adopted
 	adopting bool
@@ -72,15 +73,16 @@ func (v *Visitor) Own(ctx context.Context, ip netip.Addr) *Visitor {
 func (v *Visitor) Anonymous() bool { return v.mode == inNothing && v.sealed == nil && v.fields == nil }
 
 // Resolve reads the record of a visitor in session mode: from this edge's
-// memory, or in one round trip. [ErrUnavailable] is its only error.
+// memory, or in one round trip. [ErrUnavailable] is its only error, and stands
+// for the rest of the request: nobody waits for a silent Redis twice.
 func (v *Visitor) Resolve(ctx context.Context) error {
 	if v.shared || v.mode == inNothing {
 		return nil
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.resolved {
-		return nil
+	if v.resolved || v.failed != nil {
+		return v.failed
 	}
 	if v.mode == inSealed {
 		v.resolved = true
@@ -95,6 +97,7 @@ func (v *Visitor) Resolve(ctx context.Context) error {
 	r, p, err := v.t.find(ctx, v.secret, v.token)
 	v.waited += time.Since(began)
 	if err != nil {
+		v.failed = err
 		return err
 	}
 	v.resolved = true
@@ -108,7 +111,7 @@ func (v *Visitor) Resolve(ctx context.Context) error {
 		v.rec = r
 		switch {
 		case v.looking:
-		case r.secret != v.secret:
+		case r.token != v.token:
 			v.reissue(r) // it has moved already
 		case v.old:
 			ctx, done := v.within(ctx)
@@ -117,6 +120,17 @@ func (v *Visitor) Resolve(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Unresolved reports that the visitor's session could not be read: they may be
+// shown what is everybody's, and nothing else.
+func (v *Visitor) Unresolved() bool {
+	if v.shared || v.mode != inSession {
+		return false
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.failed != nil
 }
 
 // jar is what the visitor's cookies are; the caller holds mu.

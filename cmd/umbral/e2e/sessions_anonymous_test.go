@@ -128,6 +128,35 @@ func TestSessionsOfOneUserAreBounded(t *testing.T) {
 	}
 }
 
+// limits.per_user: a session that takes the place of another is none more.
+func TestANewTokenIsNoSessionMoreOfItsUser(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startCookieApp(t)
+	for most := 1; most <= 2; most++ {
+		e := twoEdges(t, app.URL, redisURL(redis), fmt.Sprintf("%s  limits: {per_user: %d}\n", sessionRoutes, most))
+		devices := make([]*client, most)
+		for i := range devices {
+			devices[i] = e[i].browser()
+			devices[i].login("ana")
+		}
+		for what, path := range map[string]string{
+			"a re-login":         "/login?user=ana",
+			"a new csrftoken":    "/?set=csrftoken%3Dnew%3B+Path%3D/",
+			"a changed password": "/?set=sessionid%3Dnew-hash%3B+Path%3D/&h=X-Edge-Session-User:ana",
+		} {
+			before := devices[0].token()
+			if a := devices[0].post(path, nil); a.StatusCode != 200 || len(a.setCookies()) != 1 || devices[0].token() == before {
+				t.Errorf("per_user %d, %s: %d %v", most, what, a.StatusCode, a.setCookies())
+			}
+			for i, c := range devices {
+				if c.get("/").said(t).field("X-Edge-User") != "ana" {
+					t.Errorf("per_user %d, %s: device %d is out", most, what, i)
+				}
+			}
+		}
+	}
+}
+
 // SESSIONS.md §9, point 13.
 func TestPagesThatSetACookieWithEachAnswer(t *testing.T) {
 	redis := storetest.StartRedis(t)

@@ -66,6 +66,20 @@ func TestSessionsWhileRedisIsGone(t *testing.T) {
 			if err := unavailable(e[1], "POST", "/.umbral/logout"); err != nil {
 				t.Error(err)
 			}
+			// What is everybody's is shown to them as to everybody, also where the
+			// app would set a cookie: it knew nothing of their jar.
+			for _, path := range []string{"/public/", "/public/form", "/public/cart?set=cart%3D1%3B+Path%3D/", "/public/logout"} {
+				for _, method := range []string{"HEAD", "GET", "GET"} {
+					a, err := e[1].visitor().do(method, path, "", "Cookie: "+cookie)
+					if err != nil || a.StatusCode != 200 || len(a.setCookies()) > 0 || method == "GET" && !a.said(t).anonymous() {
+						t.Errorf("%s %s: %v %d %v %s", method, path, err, a.StatusCode, a.setCookies(), a.Body)
+					}
+				}
+			}
+			// A sign-in there cannot be theirs.
+			if err := unavailable(e[1], "GET", "/public/opens"); err != nil {
+				t.Error(err)
+			}
 			// A sign-in that cannot be written is none: everything is dropped.
 			a, err := e[0].visitor().do("POST", "/login?user=43", "", "Origin: http://"+site)
 			if err != nil || a.StatusCode != 503 || len(a.setCookies()) > 0 || strings.Contains(a.Body, "session-secret") || a.Header.Get("Retry-After") == "" {

@@ -226,6 +226,47 @@ func TestNothingInFlightOutlivesALogout(t *testing.T) {
 	}
 }
 
+// SESSIONS.md §3: what the app says of signing out holds for the session that
+// has taken the place of the one that asked, with its pages, on every edge.
+func TestASignOutUnderWayEndsTheSessionOfANewToken(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	app := startCookieApp(t)
+	e := twoEdges(t, app.URL, redisURL(redis), sessionRoutes)
+	for i, change := range []string{"/login?user=ana", "/?set=csrftoken%3Dnew%3B+Path%3D/"} {
+		here, there := e[0].browser(), e[1].browser()
+		here.login("ana")
+		there.login("ana")
+		old := "Cookie: umbral=" + here.token()
+		g := app.gate(fmt.Sprint("leaving", i))
+		late := make(chan answer)
+		go func() {
+			a, err := e[0].visitor().do("POST", fmt.Sprintf("/control/?wait=leaving%d&h=X-Edge-Session-Logout:all", i), "", old)
+			if err != nil {
+				t.Error(err)
+			}
+			late <- a
+		}()
+		<-g.arrived
+		if a := here.post(change, nil); len(a.setCookies()) != 1 {
+			t.Fatalf("%s: %v", change, a.setCookies())
+		}
+		for _, c := range []*client{here, there} {
+			e[0].eventually("a page in memory", func() bool { return c.get("/mine/").Hit() })
+		}
+		close(g.open)
+		if a := <-late; a.StatusCode != 200 || !strings.Contains(strings.Join(a.setCookies(), ""), "Max-Age=0") {
+			t.Errorf("%s: %d %v", change, a.StatusCode, a.setCookies())
+		}
+		for name, c := range map[string]*client{"this device": here, "the other": there} {
+			for _, edge := range e {
+				if a, err := edge.with("/mine/", "umbral="+c.token()); err != nil || a.said(t).field("X-Edge-User") != "" {
+					t.Errorf("%s: %s is in: %v %s %s", change, name, err, a.Umbral(), a.Body)
+				}
+			}
+		}
+	}
+}
+
 // SESSIONS.md §9, point 12.
 func TestOneAddressThreeVisitorsNothingOfOneAtAnother(t *testing.T) {
 	redis := storetest.StartRedis(t)

@@ -107,6 +107,17 @@ func TestSignInsRotate(t *testing.T) {
 			t.Errorf("%s rotated: %v", path, a.setCookies())
 		}
 	}
+	// What a HEAD without the jar is answered with is nobody's.
+	c = e.browser()
+	c.login("42")
+	before = c.token()
+	token := c.get("/").said(t).cookie("csrftoken")
+	if a, err := c.do("HEAD", "/public/form", ""); err != nil || a.StatusCode != 200 || len(a.setCookies()) > 0 || c.token() != before {
+		t.Errorf("a HEAD of a public form: %v %d %v", err, a.StatusCode, a.setCookies())
+	}
+	if got := c.get("/").said(t).cookie("csrftoken"); got != token {
+		t.Errorf("a HEAD of a public form made the token %q of %q", got, token)
+	}
 }
 
 // Cookies go up by path and expiry, as a browser would send them.
