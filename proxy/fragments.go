@@ -69,14 +69,14 @@ func dropFields(h http.Header, names []string) {
 }
 
 // decodePage takes off the coding that an app has applied unasked to a page
-// that may have fragments. How much comes of it is for whoever reads it to
-// bound.
+// that may have fragments. More than can be assembled must not come of it.
 func decodePage(route *Route, resp *http.Response) {
 	h := resp.Header
 	if !route.Rule.ESI || !mayHoldTags(h) || resp.Request != nil && resp.Request.Method == http.MethodHead {
 		return
 	}
 	if d := decoderOf(h, resp.Body); d != nil {
+		d.left = max(route.Rule.MaxObject, maxFragment)
 		resp.Body, resp.ContentLength = d, -1
 		delete(h, "Content-Encoding")
 		dropFields(h, aboutTemplate[1:])
@@ -86,7 +86,7 @@ func decodePage(route *Route, resp *http.Response) {
 // decoderOf returns what takes off the one coding that h names, nil where that
 // is none, or none of those known here.
 func decoderOf(h http.Header, body io.ReadCloser) *decoder {
-	d := &decoder{from: body}
+	d := &decoder{from: body, left: maxFragment}
 	switch lines := h["Content-Encoding"]; {
 	case len(lines) != 1:
 		return nil
@@ -109,6 +109,7 @@ type decoder struct {
 	from  io.ReadCloser
 	begin func(io.Reader) (io.Reader, error)
 	plain io.Reader
+	left  int64 // how much may come yet, in bytes
 }
 
 func (d *decoder) Read(p []byte) (int, error) {
@@ -120,6 +121,9 @@ func (d *decoder) Read(p []byte) (int, error) {
 		d.plain = plain
 	}
 	n, err := d.plain.Read(p)
+	if d.left -= int64(n); d.left < 0 {
+		return 0, fmt.Errorf("%w: %w", ErrBadAnswer, errLargeFragment)
+	}
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("%w: not in the coding that it names: %w", ErrBadAnswer, err)
 	}
@@ -265,7 +269,7 @@ func (p *Proxy) fragment(x *Exchange, cookies *fragmentCookies) esi.Fetch {
 
 var (
 	errCodedFragment = errors.New("proxy: a fragment in a coding that nobody asked for or knows")
-	errLargeFragment = errors.New("proxy: a fragment is too large")
+	errLargeFragment = errors.New("proxy: a page or fragment is too large")
 )
 
 // maxFragment bounds one fragment, in bytes: what all of a page may come to.
@@ -321,11 +325,7 @@ func (p *page) plain() ([]byte, error) {
 		return nil, errCodedFragment
 	}
 	defer d.Close()
-	b, err := io.ReadAll(io.LimitReader(d, maxFragment+1))
-	if err == nil && len(b) > maxFragment {
-		err = errLargeFragment
-	}
-	return b, err
+	return io.ReadAll(d)
 }
 
 // Write implements io.Writer.

@@ -245,7 +245,7 @@ func TestPlainURL(t *testing.T) {
 		"/": "/", "/a?b=1&c": "/a?b=1&c", "/a?": "/a", "/a#b": "/a", "http://h.test": "h.test/", "HTTP://H.test:80/A": "h.test/A",
 		"https://h.test:443?q": "h.test/?q", "https://h.test:80/": "h.test:80/", "http://[::1]:8080/x": "[::1]:8080/x",
 		"/ñ?ñ=1": "/%C3%B1?%C3%B1=1", "/a%2Fb": "/a%2Fb", "/a//b": "/a//b",
-		"H.test": "h.test/", "h.test/a?b": "h.test/a?b", "localhost/a": "localhost/a", "web:8000/a": "web:8000/a", "[::1]:1/a": "[::1]:1/a",
+		"http://h.test./a": "h.test/a", "https://h.test.:444/a": "h.test:444/a", "H.test": "h.test/", "h.test/a?b": "h.test/a?b", "localhost/a": "localhost/a", "web:8000/a": "web:8000/a", "[::1]:1/a": "[::1]:1/a",
 	} {
 		if got, err := PlainURL(raw); got != want || err != nil {
 			t.Errorf("PlainURL(%q) = %q, %v; want %q", raw, got, err, want)

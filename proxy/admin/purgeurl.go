@@ -62,6 +62,7 @@ func PlainURL(raw string) (string, error) {
 		}
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), port)
+	host = strings.Replace(strings.TrimSuffix(host, "."), ".:", ":", 1) // an absolute name is no other
 	if host == "" || strings.ContainsAny(host, "@\\%\"<>^`{|}") || strings.HasPrefix(host, ":") || escape(host) != host {
 		return "", errURLHost
 	}
