@@ -185,6 +185,9 @@ func (v *Visitor) Absorb(ctx context.Context, req *http.Request, resp *http.Resp
 	}
 	v.expose(lines, req)
 	if v.adopting {
+		if !carries(req, v.sealed.cookies, t.opt().Cookies.Auth) {
+			return p.changed(), nil // the app has not seen what it would vouch for
+		}
 		return true, v.settleAdoption(ctx, req, resp, &p, &ctl)
 	}
 	return p.changed() || !ctl.empty(), v.absorb(ctx, req, &p, &ctl)

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -239,5 +240,34 @@ func TestNeedsApp(t *testing.T) {
 	e.clock.advance(50 * time.Second)
 	if !visit() {
 		t.Error("never again")
+	}
+}
+
+// Who is taken over on the day of the roll-out is not signed out by it, however
+// late they come back (SESSIONS.md §7); and what no app has looked at makes no
+// more records than anybody's (§8).
+func TestAnAdoptedSessionStays(t *testing.T) {
+	s := startRedis(t)
+	e := newEdge(t, s, &app{}, func(o *Options) {
+		o.Cookies.AdoptOnce, o.Limits.NewPerIP = true, Rate{3, time.Minute}
+	})
+	adopt := func(name string) (*browser, *answer) {
+		b := e.browser(t)
+		b.cookies["sessionid"] = name
+		return b, b.do("GET", "/")
+	}
+	b, _ := adopt("before")
+	if b.cookies["umbral"] == "" || b.cookies["sessionid"] != "" {
+		t.Fatalf("not adopted: %v", b.cookies)
+	}
+	e.clock.advance(10 * time.Minute)
+	if a := b.do("GET", "/"); !strings.Contains(a.value("cookie"), "sessionid=before") {
+		t.Errorf("ten minutes later: %s", a.body)
+	}
+	for i := range 5 {
+		b, a := adopt(fmt.Sprint("garbage", i))
+		if made := b.cookies["umbral"] != ""; made != (i < 3) || a.StatusCode != 200 || !strings.Contains(a.value("cookie"), "sessionid=garbage") {
+			t.Errorf("%d: a record %v, %d %s", i, made, a.StatusCode, a.body)
+		}
 	}
 }

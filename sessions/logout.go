@@ -56,6 +56,11 @@ func (v *Visitor) logout(r *http.Request) error {
 	if v.rec != nil {
 		return v.signOut(r.Context(), &plan{}, current)
 	}
+	if v.adopting {
+		v.forgetAdoption()
+		v.sealed = nil
+		return nil
+	}
 	if !v.silent || v.mode != inSession {
 		return nil
 	}

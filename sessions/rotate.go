@@ -162,7 +162,7 @@ func (v *Visitor) begin(ctx context.Context, jar []cookie, data []datum, m meta)
 	if err != nil {
 		return err
 	}
-	if v.mode == inNothing && t.opt().Lifetime.Probation > 0 {
+	if v.mode == inNothing && !v.adopted && t.opt().Lifetime.Probation > 0 {
 		r.probation.Store(m.created + t.opt().Lifetime.Probation.Milliseconds())
 	}
 	if m.signedIn == 0 {

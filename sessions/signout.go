@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // signOut ends the session: the record goes, its person's pages are
@@ -130,19 +131,38 @@ func (t *Terminator) signOutOthers(ctx context.Context, r *record) error {
 	return err
 }
 
+// carries reports whether a request took those of cookies up to the app that
+// are in auth.
+func carries(req *http.Request, cookies []cookie, auth []string) bool {
+	line := "; " + strings.Join(req.Header["Cookie"], "; ") + "; "
+	return !slices.ContainsFunc(cookies, func(c cookie) bool {
+		return slices.Contains(auth, c.name) && !strings.Contains(line, "; "+c.name+"="+c.value+"; ")
+	})
+}
+
+// forgetAdoption ends what is being adopted: the browser's own cookies go,
+// whatever becomes of it.
+func (v *Visitor) forgetAdoption() {
+	v.adopting = false
+	for _, c := range v.sealed.cookies {
+		gone := http.Cookie{Name: c.name, Path: "/", MaxAge: -1}
+		if !slices.Contains(v.t.opt().Cookies.Expose, c.name) {
+			v.also = append(v.also, gone.String())
+		}
+	}
+}
+
+
 // settleAdoption decides on cookies that were taken from the browser: they
 // become a session once the app has answered without taking back or replacing
 // the one in auth; the browser's own copies then expire.
 func (v *Visitor) settleAdoption(ctx context.Context, req *http.Request, resp *http.Response, p *plan, ctl *control) error {
 	t := v.t
-	v.adopting = false
 	adopted := v.sealed.cookies
-	for _, c := range adopted {
-		gone := http.Cookie{Name: c.name, Path: "/", MaxAge: -1}
-		if !slices.Contains(t.opt().Cookies.Expose, c.name) {
-			v.also = append(v.also, gone.String())
-		}
+	if !p.leftAuth && !p.newAuth && resp.StatusCode < 500 && !t.admit(ctx, v.ip.String()) {
+		return nil // an app that does not look at a session vouches for any; the next request tries again
 	}
+	v.forgetAdoption()
 	if p.leftAuth || p.newAuth || resp.StatusCode >= 500 {
 		v.sealed, v.digest = nil, ""
 		if resp.StatusCode >= 500 && !p.changed() {
@@ -159,7 +179,7 @@ func (v *Visitor) settleAdoption(ctx context.Context, req *http.Request, resp *h
 	if uid == "" {
 		uid = t.identify(ctx, req, next)
 	}
-	v.sealed = nil
+	v.sealed, v.adopted = nil, true
 	ctx, done := v.within(ctx)
 	defer done()
 	err := v.begin(ctx, next, ctl.data, meta{created: v.at, signedIn: v.at, user: uid, identified: v.at})

@@ -44,6 +44,7 @@ type Visitor struct {
 	rec      *record    // in session mode, where there is one
 	sealed   *sealedJar // in sealed mode, or what is being adopted
 	adopting bool
+	adopted  bool // the app has vouched for what is being stored
 	// gone: the cookie names no session any more. silent: because it was
 	// rotated or signed out a moment ago; nothing may be set.
 	gone, silent bool

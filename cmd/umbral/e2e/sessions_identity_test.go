@@ -171,6 +171,14 @@ func TestCookiesOfTheBrowsersOwn(t *testing.T) {
 		t.Errorf("the browser's own beside ours: %s", a.Body)
 	}
 	keys := len(sessionKeys(t, redis))
+	// Nor is one that the app has not seen; and a sign-out at the edge ends the
+	// browser's own.
+	if a := e.visitor().get("/public/adopt", old); len(a.setCookies()) > 0 {
+		t.Errorf("adopted by a page that is asked for without cookies: %v", a.setCookies())
+	}
+	if a, err := e.visitor().do("POST", "/.umbral/logout", "", old, "Origin: http://"+site); err != nil || !strings.Contains(strings.Join(a.setCookies(), ","), "sessionid=; Path=/; Max-Age=0") {
+		t.Errorf("a sign-out before the adoption: %v %v", err, a.setCookies())
+	}
 	for _, path := range []string{"/logout", "/?set=sessionid%3D%3B+Max-Age%3D0%3B+Path%3D/"} {
 		a := e.visitor().get(path, old)
 		for _, line := range a.setCookies() {
