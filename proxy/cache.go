@@ -296,6 +296,7 @@ func (p *Proxy) pass(w http.ResponseWriter, x *Exchange, why cachepolicy.Reason)
 	ctx, cancel := context.WithDeadline(x.R.Context(), x.redisBy)
 	err := x.Visitor.Resolve(ctx)
 	cancel()
+	x.redisLeft = x.redisBy.Sub(p.now())
 	if err != nil {
 		p.fail(w, x, err)
 		return

@@ -170,7 +170,7 @@ func (p *Proxy) Rules() *Rules { return p.rules.Load() }
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now := p.now()
-	p.chain(w, &Exchange{Start: now, R: r, redisBy: now.Add(p.redisTime)})
+	p.chain(w, &Exchange{Start: now, R: r, redisBy: now.Add(p.redisTime), redisLeft: p.redisTime})
 }
 
 // recorded lets access see every answer, whatever becomes of the request. Where

@@ -309,3 +309,33 @@ func TestTrackingThatFailsHalfWayIsTriedAgain(t *testing.T) {
 	s.client.Del(context.Background(), marks)
 	eventually(t, 30*time.Second, "tracking", term.link.tracking.Load)
 }
+
+// Two silences that the connection which tracks has slept through leave no edge
+// down: it asks again by itself, since nobody else does.
+func TestAnEdgeFindsRedisAgainByItself(t *testing.T) {
+	for name, alone := range map[string]bool{"tracking": false, "alone": true} {
+		t.Run(name, func(t *testing.T) {
+			s := startRedis(t)
+			e := newEdge(t, s, &app{}, func(o *Options) { o.Alone = alone })
+			if alone {
+				e.term.Start(t.Context())
+				eventually(t, 30*time.Second, "the start", e.term.link.watched.Load)
+			} else {
+				e.started(t)
+			}
+			e.term.link.silences.Store(2)
+			eventually(t, 30*time.Second, "Redis to be asked again", func() bool { return !e.term.isDown() })
+		})
+	}
+	e := newEdge(t, startRedis(t), &app{}, nil)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 3 {
+		if _, err := e.term.tomb(over, id{}); err == nil {
+			t.Error("an answer to nobody")
+		}
+	}
+	if n := e.term.link.silences.Load(); n != 0 {
+		t.Errorf("%d silences of a Redis that was not asked", n)
+	}
+}

@@ -30,6 +30,9 @@ func (t *Terminator) run(ctx context.Context, s *redis.Script, key string, args 
 	if t.isDown() {
 		return redis.NewCmdResult(nil, errDown)
 	}
+	if err := ctx.Err(); err != nil {
+		return redis.NewCmdResult(nil, err) // no silence of Redis's: it is not asked
+	}
 	ctx, cancel := t.within(ctx)
 	defer cancel()
 	cmd := s.Run(ctx, t.opt().Client, []string{key}, args...)
@@ -75,6 +78,9 @@ func (t *Terminator) read(ctx context.Context, s *secret, tok token) (*record, p
 	i := s.id(&tok)
 	if t.isDown() {
 		return nil, absent, t.unavailable(errDown)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, absent, t.unavailable(err)
 	}
 	key := t.recordKey(i)
 	pipe := t.opt().Client.Pipeline()

@@ -14,7 +14,9 @@ import (
 func (t *Terminator) replace(ctx context.Context, old, next *record, tomb []byte, mine bool) (retired, error) {
 	made, err := t.create(ctx, next)
 	if err != nil {
-		t.behind(func(ctx context.Context) { t.unregister(ctx, next) })
+		if mine { // else another may have made it
+			t.behind(func(ctx context.Context) { t.unregister(ctx, next) })
+		}
 		return retired{}, err
 	}
 	gone, err := t.retire(ctx, old.id, tomb, false)
@@ -63,7 +65,10 @@ func (v *Visitor) move(ctx context.Context) {
 		case err != nil:
 			return
 		case p != found:
-			t.discard(ctx, next)
+			// Not discarded: who ended it may have left a tombstone there.
+			if _, err := t.retire(ctx, next.id, tombstone, false); err == nil {
+				t.unregister(ctx, next)
+			}
 			v.rec, v.gone, v.silent = nil, true, p == buried
 			return
 		}
@@ -133,6 +138,9 @@ func (t *Terminator) heirOf(ctx context.Context, i id) (id, error) {
 func (t *Terminator) tomb(ctx context.Context, i id) (string, error) {
 	if t.isDown() {
 		return "", t.unavailable(errDown)
+	}
+	if err := ctx.Err(); err != nil {
+		return "", t.unavailable(err)
 	}
 	ctx, cancel := t.within(ctx)
 	defer cancel()

@@ -126,7 +126,8 @@ func (t *Terminator) register(ctx context.Context, r, old *record) (generation s
 		}
 	}
 	if len(got) > 1 {
-		t.ended(ctx, End{Sessions: got[1:]})
+		// The sign-in under way does not wait for the other edges' word.
+		t.spawn(func(ctx context.Context) { t.ended(ctx, End{Sessions: got[1:]}) })
 	}
 	return got[0], nil
 }

@@ -152,7 +152,6 @@ func (v *Visitor) forgetAdoption() {
 	}
 }
 
-
 // settleAdoption decides on cookies that were taken from the browser: they
 // become a session once the app has answered without taking back or replacing
 // the one in auth; the browser's own copies then expire.

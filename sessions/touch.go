@@ -71,6 +71,9 @@ func (t *Terminator) flushTouches(ctx context.Context) {
 			_ = t.Flush(last)
 			return
 		case <-tick.C:
+			if t.isDown() && t.trusted() {
+				t.probe(ctx) // what tracks has heard nothing of it, and nobody else asks
+			}
 			if err := t.Flush(ctx); err != nil && ctx.Err() == nil {
 				t.count(RedisError)
 			}
