@@ -25,6 +25,9 @@ func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
 	decodePage(x.Route, resp)
 	r := policyResponse(resp, began, p.now())
 	x.rec.Upstream = r.ResponseTime.Sub(began)
+	if x.plan.access == sessions.AccessPublic {
+		p.sessions.DropSharedCSRF(resp) // as for the GET that it may freshen
+	}
 	setsCookie := len(resp.Header["Set-Cookie"]) > 0
 	if x.plan.access == sessions.AccessPublic && !x.Visitor.Anonymous() {
 		// What a HEAD without their jar was answered with is not theirs.
@@ -67,9 +70,9 @@ func (p *Proxy) direct(x *Exchange, out *http.Request) (*http.Response, error) {
 }
 
 // keepPost stores the answer to a POST that is the representation of its own
-// address (RFC 9110 §9.3.3), for later GETs.
+// address (RFC 9110 §9.3.3), for later GETs: where it is everybody's.
 func (p *Proxy) keepPost(x *Exchange, resp *http.Response, r *cachepolicy.Response) error {
-	if x.Ambiguous || r.Length < 0 || r.Length > wholeFirst || len(resp.Header["Content-Location"]) == 0 {
+	if x.Ambiguous || x.Route.Rule.Scope != cachepolicy.Public || r.Length < 0 || r.Length > wholeFirst || len(resp.Header["Content-Location"]) == 0 {
 		return nil
 	}
 	ask := x.Ask

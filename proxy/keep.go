@@ -217,7 +217,7 @@ func (p *Proxy) place(ctx context.Context, route *Route, ask *cachepolicy.Reques
 		says := &cachepolicy.Index{NoVarySearch: s.NoVarySearch}
 		path := route.PathKey(ask)
 		p.put(ctx, p.indexOf(path, says, e, p.listed(f, path)))
-		p.put(ctx, &store.Entry{Key: route.SearchedKey(), Index: says, Position: e.Position, Keep: cachepolicy.MaxLife})
+		p.put(ctx, &store.Entry{Key: route.SearchedKey(), Index: says, Position: e.Position, Keep: e.Keep})
 	}
 	if old := p.listed(f, e.Key); old != nil || len(s.VaryFields) > 0 {
 		var ix *cachepolicy.Index

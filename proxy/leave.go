@@ -18,6 +18,8 @@ type leave struct {
 	since atomic.Bool // something was written after that
 	mute  atomic.Bool // the request is HTTP/1.0
 
+	writing atomic.Bool // a write is under way, however slow
+
 	mu     sync.Mutex
 	spoken atomic.Bool // something of the answer was written; set with mu held
 }
@@ -39,6 +41,9 @@ func (c *visitorConn) doubt() {
 	defer l.mu.Unlock()
 	switch {
 	case !c.handling.Load(), l.since.Load():
+		return
+	case l.writing.Load():
+		time.AfterFunc(doubtAfter, c.doubt)
 		return
 	case l.spoken.Load():
 	case l.mute.Load():

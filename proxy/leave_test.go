@@ -68,6 +68,31 @@ func TestWhoSendsNoMoreIsAnswered(t *testing.T) {
 	}
 }
 
+// TestAnInterimAnswerIsNoAnswer: who was told to go on with their content, and
+// sends no more behind it, is answered like anybody else.
+func TestAnInterimAnswerIsNoAnswer(t *testing.T) {
+	answer := make(chan struct{})
+	b := newBed(t, 1<<20, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		<-answer
+		fmt.Fprintf(w, "got %s", body)
+	}, expressRules...)
+	c := b.dial(t)
+	io.WriteString(c, "POST /off/a HTTP/1.1\r\nHost: site.test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+	if head := c.head(); head != "HTTP/1.1 100 Continue\r\n" {
+		t.Fatal(head)
+	}
+	io.WriteString(c, "abc")
+	c.Conn.(*net.TCPConn).CloseWrite()
+	if head := c.head(); head != "HTTP/1.1 100 Continue\r\n" { // whether they listen yet
+		t.Fatal(head)
+	}
+	close(answer)
+	if head, body := c.answer("POST"); !strings.Contains(head, " 200 OK\r\n") || body != "got abc" {
+		t.Errorf("%s%q", head, body)
+	}
+}
+
 // TestWhoSendsNoMoreGetsAllOfAnAnswer has a visitor close their side when the
 // answer has begun: it is sent as long as the app goes on with it.
 func TestWhoSendsNoMoreGetsAllOfAnAnswer(t *testing.T) {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"net"
@@ -121,7 +122,15 @@ func (c *visitorConn) Write(p []byte) (int, error) {
 	if c.plain.Load() && c.overdue() {
 		c.tell(c.Conn)
 	}
-	c.leave.speaks()
+	l := &c.leave
+	l.writing.Store(true)
+	defer l.writing.Store(false)
+	if !l.spoken.Load() && bytes.HasPrefix(p, interimStart) {
+		l.mu.Lock() // the probe comes before or after it
+		defer l.mu.Unlock()
+	} else {
+		l.speaks()
+	}
 	switch {
 	case c.told.Load():
 		return len(p), nil
@@ -138,6 +147,9 @@ func (c *visitorConn) Write(p []byte) (int, error) {
 	}
 	return c.write(p, nil, time.Now())
 }
+
+// interimStart begins a 1xx response, which is none of the answer's parts.
+var interimStart = []byte("HTTP/1.1 1")
 
 // holdMost is what is held back at most, in bytes: net/http's buffer, which is
 // full with a header section and the content that fits behind it.

@@ -134,7 +134,11 @@ func (f *fetch) adoptVariant(ctx context.Context, r *cachepolicy.Response) bool 
 // other variants there are stay as they are, with the same validator or not:
 // RFC 9111 §4.3.4 updates only what could have been chosen for this request.
 func (f *fetch) confirmed(e *store.Entry, unkept cachepolicy.Reason) {
-	f.landed() // before the visitor asks for more
+	if unkept == cachepolicy.None || unkept == cachepolicy.Purged {
+		f.landed() // before the visitor asks for more
+	} else {
+		f.ended() // for the others nothing has changed
+	}
 	f.status.FwdStatus = http.StatusNotModified
 	f.status.Stored = unkept == cachepolicy.None
 	f.give(answer{entry: e, news: true})
