@@ -42,7 +42,7 @@ func onEveryRedis(t *testing.T, test func(t *testing.T, app *cookieApp, e [2]*ed
 	t.Run("single", func(t *testing.T) {
 		redis := storetest.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 		app := startCookieApp(t)
-		test(t, app, twoEdges(t, app.URL, redisURL(redis), sessionRoutes), func() {
+		test(t, app, twoEdges(t, app.URL, redisURL(redis), sessionRoutes, "REDIS_TIMEOUT=20s"), func() {
 			redis.Kill()
 			redis.Restart()
 		})
@@ -130,7 +130,7 @@ func logoutEndsPagesAndCookieOnEveryEdge(t *testing.T, e [2]*edge) {
 func TestNobodyIsSignedOutFromElsewhere(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
-	e := startEdge(t, app.URL, redisURL(redis), sessionRoutes)
+	e := startEdge(t, app.URL, redisURL(redis), sessionRoutes, "REDIS_TIMEOUT=20s")
 	c := e.browser()
 	c.login("ana")
 	for _, tt := range []struct {

@@ -13,7 +13,7 @@ import (
 func TestLateAnswersOfBeforeTheSignInSetNothing(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
-	e := startEdge(t, app.URL, redisURL(redis), sessionRoutes)
+	e := startEdge(t, app.URL, redisURL(redis), sessionRoutes, "REDIS_TIMEOUT=20s")
 	const late = 100
 	for _, before := range []string{"/form", "/opens", "/ended"} {
 		c := e.browser()
@@ -78,7 +78,7 @@ func TestParallelAnswersLoseNoCookie(t *testing.T) {
 	app := startCookieApp(t)
 	e := [2]*edge{}
 	for i := range e {
-		e[i] = startEdge(t, app.URL, redisURL(redis), sessionRoutes+"  limits: {cookies: 300}\n")
+		e[i] = startEdge(t, app.URL, redisURL(redis), sessionRoutes+"  limits: {cookies: 300}\n", "REDIS_TIMEOUT=20s")
 	}
 	const n = 200
 	c := e[0].browser()
@@ -123,7 +123,7 @@ func TestParallelAnswersLoseNoCookie(t *testing.T) {
 func TestASlowAnswerNeverOverwritesANewerValue(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
-	e := startEdge(t, app.URL, redisURL(redis), sessionRoutes)
+	e := startEdge(t, app.URL, redisURL(redis), sessionRoutes, "REDIS_TIMEOUT=20s")
 	set := func(value string) string { return "set=theme%3D" + value + "%3B+Path%3D/" }
 	const deletes = "set=theme%3D%3B+Max-Age%3D0%3B+Path%3D/"
 	for _, tt := range []struct {
@@ -169,7 +169,7 @@ func TestASlowAnswerNeverOverwritesANewerValue(t *testing.T) {
 func TestNothingInFlightOutlivesALogout(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
-	e := startEdge(t, app.URL, redisURL(redis), sessionRoutes)
+	e := startEdge(t, app.URL, redisURL(redis), sessionRoutes, "REDIS_TIMEOUT=20s")
 	for _, way := range []string{"/.umbral/logout", "/logout", "/control/?h=X-Edge-Session-Logout:current", "/?h=X-Edge-Session-User:anonymous"} {
 		c := e.browser()
 		c.login("42")
@@ -231,7 +231,7 @@ func TestNothingInFlightOutlivesALogout(t *testing.T) {
 func TestASignOutUnderWayEndsTheSessionOfANewToken(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	app := startCookieApp(t)
-	e := twoEdges(t, app.URL, redisURL(redis), sessionRoutes)
+	e := twoEdges(t, app.URL, redisURL(redis), sessionRoutes, "REDIS_TIMEOUT=20s")
 	for i, change := range []string{"/login?user=ana", "/?set=csrftoken%3Dnew%3B+Path%3D/"} {
 		here, there := e[0].browser(), e[1].browser()
 		here.login("ana")
@@ -273,7 +273,7 @@ func TestOneAddressThreeVisitorsNothingOfOneAtAnother(t *testing.T) {
 	app := startCookieApp(t)
 	e := [2]*edge{}
 	for i := range e {
-		e[i] = startEdge(t, app.URL, redisURL(redis), sessionRoutes)
+		e[i] = startEdge(t, app.URL, redisURL(redis), sessionRoutes, "REDIS_TIMEOUT=20s")
 	}
 	ana, luis, anaPhone := e[0].browser(), e[0].browser(), e[1].browser()
 	ana.login("ana")

@@ -188,7 +188,7 @@ func TestSecretsAreReplacedUnderWay(t *testing.T) {
 	write(edgeSecret)
 	var e [2]*edge
 	for i := range e {
-		e[i] = startEdge(t, app.URL, redisURL(redis), sessionRoutes, "EDGE_SECRETS=file:"+file)
+		e[i] = startEdge(t, app.URL, redisURL(redis), sessionRoutes, "EDGE_SECRETS=file:"+file, "REDIS_TIMEOUT=20s")
 	}
 	in, sealed, away, many := e[0].browser(), e[0].browser(), e[0].browser(), e[0].browser()
 	in.login("ana")
